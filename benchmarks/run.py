@@ -1,0 +1,149 @@
+"""Measures what the course claims about speed, and writes benchmarks/results.json: `make bench`.
+
+    python benchmarks/run.py [NAME ...]     only these; the other results stay as they are
+
+Every figure is a ratio of two things timed in turn in one run, or seconds of one core. Nothing tests a time: machines
+differ, and shared ones are noisy.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+import torch.nn.functional as F
+
+from mmutils import build_dataset, build_vocabulary, is_lecture_list, load_words, steps
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results.json"
+
+
+def main():
+    benchmarks = {f.__name__: f for f in (bench_build_dataset, bench_steps, bench_one_layer_step, bench_notebooks)}
+    benchmarks = {name.removeprefix("bench_"): f for name, f in benchmarks.items()}
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(benchmarks)}")
+    names = parser.parse_args().names
+    if unknown := set(names) - benchmarks.keys():
+        parser.error(f"there is no benchmark {sorted(unknown)[0]!r}; there are {', '.join(benchmarks)}")
+    words = load_words()
+    if not is_lecture_list(words):
+        sys.exit("Benchmarks are measured on the lecture's list, which is not in data/names.txt. "
+                 "data/README.md says how to put it there.")
+
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results["machine"] = {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(),
+                          "threads": 1, "python": platform.python_version(),
+                          "torch": torch.__version__.split("+")[0]}
+    for name in names or benchmarks:
+        print(f"{name} …", flush=True)
+        results[name] = benchmarks[name](words)
+        print(json.dumps(results[name], indent=1))
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def timed(*functions, repeats=5):
+    """The median seconds of each function, run in turn so that a busy moment of the machine strikes all of them."""
+    times = [[] for _ in functions]
+    for _ in range(repeats):
+        for function, seconds in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            seconds.append(time.perf_counter() - start)
+    return [statistics.median(seconds) for seconds in times]
+
+
+def double_loop(words, stoi, block_size):
+    """The lecture's way to a dataset (2, 9:03): a row for each character, appended one by one."""
+    X, Y = [], []
+    for word in words:
+        context = [0] * block_size
+        for ch in word + ".":
+            X.append(context)
+            Y.append(stoi[ch])
+            context = context[1:] + [stoi[ch]]
+    return torch.tensor(X), torch.tensor(Y)
+
+
+def bench_build_dataset(words):
+    """build_dataset against the lecture's double loop, on the whole list."""
+    stoi, _ = build_vocabulary(words)
+    results = {}
+    for block_size in (3, 8):
+        ours, loop = timed(lambda b=block_size: build_dataset(words, stoi, b),
+                           lambda b=block_size: double_loop(words, stoi, b))
+        results[f"block_size_{block_size}"] = {"seconds": round(ours, 4), "double_loop_seconds": round(loop, 4),
+                                               "ratio": round(loop / ours, 1)}
+    return results
+
+
+def bench_steps(_):
+    """A step of steps(), its bar drawn and its losses shown, against a step of range()."""
+    n, losses = 1_000_000, [2.5] * 1000
+
+    def with_bar():
+        for _ in steps(n, losses=losses, label="bench"):
+            pass
+
+    def with_range():
+        for _ in range(n):
+            pass
+
+    ours, bare = timed(with_bar, with_range)
+    return {"microseconds_a_step": round(1e6 * ours / n, 3), "range_microseconds_a_step": round(1e6 * bare / n, 3)}
+
+
+def bench_one_layer_step(words):
+    """Lecture 1's net: a step from the counts against a step with one-hot vectors of all 228,146 pairs."""
+    stoi, _ = build_vocabulary(words)
+    X, ys = build_dataset(words, stoi, 1)
+    xs = X[:, 0]
+    xenc, rows = F.one_hot(xs, 27).float(), torch.arange(len(xs))
+    N = torch.bincount(xs * 27 + ys, minlength=729).view(27, 27)
+    W = torch.randn((27, 27), generator=torch.Generator().manual_seed(2147483647), requires_grad=True)
+
+    def update(loss):
+        W.grad = None
+        loss.backward()
+        W.data -= 50 * W.grad
+
+    def one_hot():
+        counts = (xenc @ W).exp()
+        probs = counts / counts.sum(1, keepdim=True)
+        update(-probs[rows, ys].log().mean())
+
+    def from_counts():
+        for _ in range(100):
+            update(-(N * F.log_softmax(W, dim=1)).sum() / N.sum())
+
+    fast, slow = timed(from_counts, one_hot, repeats=15)
+    return {"milliseconds_from_counts": round(1e3 * fast / 100, 3), "milliseconds_one_hot": round(1e3 * slow, 1),
+            "ratio": round(100 * slow / fast)}
+
+
+def bench_notebooks(_):
+    """Seconds that each notebook takes on one core with one thread, kernel start included."""
+    code = ("import nbformat, sys; from nbclient import NotebookClient; "
+            "notebook = nbformat.read(sys.argv[1], as_version=4); "
+            "NotebookClient(notebook, timeout=1200, kernel_name='python3').execute()")
+    results = {}
+    one_core = (lambda: os.sched_setaffinity(0, {0})) if hasattr(os, "sched_setaffinity") else None
+    for path in sorted((HERE.parent / "notebooks").glob("[0-9]_*.ipynb")):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code, path.name], cwd=path.parent, check=True, preexec_fn=one_core,
+                       env=os.environ | {"MMUTILS_TEST": "raise"}, stderr=subprocess.DEVNULL)
+        results[path.stem] = {"seconds": round(time.perf_counter() - start, 1)}
+    return results
+
+
+if __name__ == "__main__":
+    main()

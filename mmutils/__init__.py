@@ -1,0 +1,16 @@
+"""mmutils: what every notebook of the makemore course leans on. Loading words, progress bars, figures, checks."""
+
+from mmutils.checks import expect
+from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, load_words, split_words
+from mmutils.steps import steps
+
+__all__ = ["build_dataset", "build_vocabulary", "expect", "is_lecture_list", "load_words", "split_words", "steps",
+           "use_style"]
+
+
+def __getattr__(name):
+    """Fetch use_style when it is first asked for: figures.py loads matplotlib, and makemore.py needs none of that."""
+    if name == "use_style":
+        from mmutils.figures import use_style
+        return use_style
+    raise AttributeError(f"module 'mmutils' has no attribute {name!r}")

@@ -1,0 +1,365 @@
+"""Tensors → figures, and the statistics behind them.
+
+Every figure takes its data first, then keyword-only arguments with `ax=None` among them; it draws on that Axes (on a
+new figure's if None) and returns it. Nothing is shown, saved or kept here. Where a figure has numbers of its own, a
+statistics function computes them and returns a Table, which prints itself; the figure draws that Table.
+"""
+
+import math
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.colors import PowerNorm, TwoSlopeNorm
+from matplotlib.patches import FancyArrowPatch, Rectangle
+
+# one colour for one thing, through all notebooks (petroff10, which colour-blind readers can tell apart)
+BLUE, ORANGE, RED, GREY, PURPLE, BROWN = "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59"
+LINES = ["-", "--", "-.", ":"]
+
+
+def use_style():
+    """Set matplotlib's look for the notebooks: sizes, colours, an opaque white background."""
+    plt.style.use(["default", "petroff10"])
+    plt.rcParams.update({
+        "figure.figsize": (8.0, 3.2), "figure.dpi": 96, "savefig.dpi": 96, "figure.constrained_layout.use": True,
+        "figure.facecolor": "white", "savefig.facecolor": "white", "savefig.transparent": False,
+        "font.size": 9.0, "axes.titlesize": 10.0, "axes.titlelocation": "left", "axes.axisbelow": True,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
+        "legend.frameon": False, "lines.linewidth": 1.5, "image.interpolation": "nearest"})
+
+
+class Table:
+    """Rows under headings. Prints itself with aligned columns; `table["loss"]` is that column as a list.
+
+    headings: list of str. rows: list of lists, one value a heading: str, int, float, or None for an empty square.
+    digits:   how many decimals a float gets.
+    """
+
+    def __init__(self, headings, rows, *, digits=4):
+        self.headings, self.rows, self.digits = list(headings), [list(row) for row in rows], digits
+        for row in self.rows:
+            if len(row) != len(self.headings):
+                raise ValueError(f"The row {row!r} has {len(row)} values for {len(self.headings)} headings: "
+                                 f"{self.headings!r}.")
+
+    def __getitem__(self, heading):
+        return [row[self.headings.index(heading)] for row in self.rows]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def _text(self, value):
+        if value is None:
+            return ""
+        if isinstance(value, float):
+            return f"{value:,.{self.digits}f}"
+        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+    def __repr__(self):
+        texts = [self.headings] + [[self._text(value) for value in row] for row in self.rows]
+        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+        # a column is set to the right if it holds a number, and to the left if it holds words
+        right = [any(isinstance(row[i], (int, float)) for row in self.rows) for i in range(len(self.headings))]
+        lines = ["  ".join(f"{t:>{w}}" if r else f"{t:<{w}}" for t, w, r in zip(row, widths, right, strict=True))
+                 for row in texts]
+        lines.insert(1, "  ".join("-" * w for w in widths))
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def _axes(ax, figsize=None):
+    """The Axes to draw on: the given one, or a new figure's."""
+    return ax if ax is not None else plt.subplots(figsize=figsize)[1]
+
+
+def _blank(ax):
+    """Take away frame, grid and ticks: for drawings that are no plots."""
+    ax.grid(False)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+
+
+# ----- figures for every lecture --------------------------------------------------------------------------------------
+
+def bars(values, labels, *, others=None, names=None, title="", ylabel="", ax=None):
+    """Bars: values (n,) over n labels, a list or itos; others (n,) as outlines over them. names: of both, a legend."""
+    ax = _axes(ax)
+    where = range(len(labels))
+    labels = [labels[i] for i in where]  # itos may hold its characters in any order
+    names = names or [None, None]
+    ax.bar(where, torch.as_tensor(values).tolist(), color=BLUE, label=names[0])
+    if others is not None:
+        ax.bar(where, torch.as_tensor(others).tolist(), fill=False, edgecolor="black", linewidth=1.1, label=names[1])
+    ax.set_xticks(where, labels)
+    ax.set(title=title, ylabel=ylabel)
+    ax.grid(axis="x", visible=False)
+    if any(names):
+        ax.legend()
+    return ax
+
+
+def curves(x, series, *, title="", xlabel="", ylabel="", log=False, group=1, mark=None, ax=None):
+    """Lines over a shared x. series: dict of label → values. log: a logarithmic x axis.
+    group: how many lines in a row share a colour (2 where dev and train of one method follow each other).
+    mark: (x, y, text) to point at.
+
+    Every line has its own dash and label besides its colour, so that it is told apart in grey print too.
+    """
+    ax = _axes(ax)
+    marker = "o" if len(x) <= 30 else None
+    for i, (label, y) in enumerate(series.items()):
+        dash = LINES[(i % group if group > 1 else i) % len(LINES)]
+        ax.plot(x, y, dash, color=f"C{i // group}", marker=marker, markersize=3.5, label=label)
+    if log:
+        ax.set_xscale("log")
+    if mark is not None:
+        ax.annotate(mark[2], mark[:2], xytext=(0, 24), textcoords="offset points", ha="center",
+                    arrowprops={"arrowstyle": "->"})
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    return ax
+
+
+def smoothed(losses, window):
+    """Means of `window` losses in a row: float (len - window + 1,); of all of them if the run is shorter than that."""
+    losses = torch.as_tensor(losses, dtype=torch.float32)
+    window = max(1, min(window, len(losses)))
+    return losses.unfold(0, window, 1).mean(1) if len(losses) else losses
+
+
+def loss_curve(losses, *, window=1, floor=None, floor_name="floor", title="", ylabel="loss (nats per character)",
+               ax=None):
+    """A training run's losses over its steps: as they are, and as a mean of `window` steps. floor: a level to hold it
+    against. Takes a run of any length, one that was stopped at once included."""
+    ax = _axes(ax)
+    losses = torch.as_tensor(losses, dtype=torch.float32)
+    ax.plot(losses.tolist(), color=BLUE, alpha=1.0 if window == 1 else 0.3, label="each step")
+    if window > 1:
+        mean = smoothed(losses, window)
+        ax.plot(range(len(losses) - len(mean), len(losses)), mean.tolist(), color=ORANGE, label=f"mean of {window}")
+    if floor is not None:
+        ax.axhline(floor, color="black", linestyle="--", linewidth=1, label=f"{floor_name} {floor:.4f}")
+    ax.set(title=title, xlabel="step", ylabel=ylabel)
+    ax.legend()
+    return ax
+
+
+# ----- lecture 1: tables of pairs -------------------------------------------------------------------------------------
+
+def pairs(N, itos, *, title="", text=True, norm=None, ax=None):
+    """A square picture of a value for each pair of characters: rows the first, columns the second.
+
+    N: counts (int) or probabilities (float), (V, V). text: write the pair and its value into each square.
+    norm: matplotlib's colour scale; left out, one on which small values can be told apart too.
+    """
+    N = torch.as_tensor(N)
+    side = len(N)
+    if ax is None and text:
+        # every square has the same whole number of pixels: sharper, and a much smaller PNG
+        width, height = 0.375 * side + 0.6, 0.375 * side + 0.9
+        ax = plt.figure(figsize=(width, height), layout="none").add_axes(
+            (0.45 / width, 0.4 / height, 0.375 * side / width, 0.375 * side / height))
+    ax = _axes(ax, (5, 5))
+    values = N.double().nan_to_num(0.0)
+    top = max(values.max().item(), 1e-12)
+    norm = norm or PowerNorm(0.5, 0, top)
+    ax.imshow(values, cmap="Blues", norm=norm)
+    for i in range(side if text else 0):
+        for j in range(side):
+            v = N[i, j].item()
+            shown = f"{v:.2f}" if v >= 0.1 else f"{v:.3f}"  # two digits that count
+            shown = f"{v:g}" if v in (0, 1) or not N.is_floating_point() else shown.lstrip("0")
+            dark = norm(values[i, j].item()) > 0.55
+            colour = "white" if dark else "black" if v else GREY
+            for y, what, size in ((i - 0.19, itos[i] + itos[j], 7), (i + 0.21, shown, 7.5)):
+                # in_layout=False: a layout that measures each of these texts takes seconds
+                ax.text(j, y, what, ha="center", va="center", color=colour, fontsize=size, in_layout=False)
+    ax.set_xticks(range(side), [itos[i] for i in range(side)])
+    ax.set_yticks(range(side), [itos[i] for i in range(side)])
+    for label in ax.get_xticklabels():
+        label.set_rotation(90 if len(label.get_text()) > 1 else 0)
+    ax.tick_params(length=0, labelsize=9 if text else 7, top=text, labeltop=text)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    ax.set(title=title, xlabel="then", ylabel="first this character")
+    return ax
+
+
+def walk(P, itos, u):
+    """Draw a word from the rows of P with given random numbers: a Table of the steps taken.
+
+    P: probabilities, (V, V), rows sum to 1. u: numbers from 0 to 1, one a step. Each step takes the row of the
+    character before, lays its probabilities end to end from 0 to 1, and picks the character on whose stretch u falls
+    (inverse transform sampling). The walk ends with '.', or when u is used up.
+    """
+    rows, i = [], 0
+    for number in torch.as_tensor(u).tolist():
+        ends = P[i].double().cumsum(0)
+        j = int((number * ends[-1] >= ends).sum().clamp(max=len(ends) - 1))
+        rows.append([itos[i], number, itos[j], (ends[j] - P[i, j]).item(), ends[j].item(), P[i, j].item()])
+        if j == 0:
+            break
+        i = j
+    return Table(["given", "u", "drawn", "from", "to", "probability"], rows, digits=3)
+
+
+def sampling_walk(steps, P, itos, *, title="", ax=None):
+    """Draw the Table that walk() returns: each step's row of P as one bar from 0 to 1, and the stretch u fell on."""
+    ax = _axes(ax, (8, 0.75 + 0.62 * len(steps)))
+    stoi = {ch: i for i, ch in itos.items()}
+    for k, (given, u, drawn, start, end, p) in enumerate(steps.rows):
+        left = 0.0
+        for j, width in enumerate(P[stoi[given]].tolist()):
+            ax.add_patch(Rectangle((left, k - 0.3), width, 0.6, facecolor="#dbe9f6" if j % 2 else "#b8d4ec"))
+            if width > 0.022 and itos[j] != drawn:
+                ax.text(left + width / 2, k, itos[j], ha="center", va="center", color="#2a5d8f")
+            left += width
+        ax.add_patch(Rectangle((start, k - 0.3), max(end - start, 0.002), 0.6, facecolor=ORANGE))
+        ax.text((start + end) / 2, k, drawn, ha="center", va="center", weight="bold")
+        ax.plot([u, u], [k - 0.45, k - 0.3], color=RED, linewidth=2)
+        ax.text(u, k - 0.46, f"u = {u:.3f}", ha="center", va="bottom", color=RED, fontsize=8)
+        ax.text(1.01, k, f"“{drawn}”, p = {p:.3f}", va="center")
+    ax.set_yticks(range(len(steps)), [f"after “{given}”" for given in steps["given"]])
+    ax.set(xlim=(0, 1.16), ylim=(len(steps) - 0.5, -0.75), title=title, xticks=[0, 0.25, 0.5, 0.75, 1],
+           xlabel="probabilities of the next character, end to end")
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.grid(False)
+    return ax
+
+
+def letter_losses(word, P, stoi):
+    """How surprised a bigram model is by a word, letter by letter: a Table of pair, probability, log, −log.
+
+    P: probabilities, (V, V). A pair of probability 0 has the loss inf. Raises ValueError for a character that is not
+    in the vocabulary.
+    """
+    unknown = [ch for ch in word if ch not in stoi or ch == "."]
+    if unknown:
+        raise ValueError(f"The word {word!r} has the character {unknown[0]!r}, which this model has never seen. "
+                         f"It knows: {''.join(sorted(stoi.keys() - {'.'}))}")
+    rows = []
+    for a, b in zip("." + word, word + ".", strict=True):
+        p = P[stoi[a], stoi[b]].item()
+        log = math.log(p) if p > 0 else -math.inf
+        rows.append([a + b, p, log, -log])
+    return Table(["pair", "probability", "log", "-log"], rows)
+
+
+def word_loss(table, *, title="", ax=None):
+    """Draw the Table of letter_losses(): a bar a pair, its probability above it, the word's mean loss as a line.
+
+    A pair of probability 0 is hatched: its loss is infinite, and its bar ends only because the page does.
+    """
+    ax = _axes(ax)
+    losses = table["-log"]
+    finite = [x for x in losses if math.isfinite(x)]
+    top = max(finite, default=1.0) * 1.25
+    for k, (_, p, _, loss) in enumerate(table.rows):
+        endless = not math.isfinite(loss)
+        ax.bar(k, top if endless else loss, color=RED if endless else BLUE, hatch="//" if endless else None,
+               edgecolor="white")
+        ax.text(k, (top if endless else loss) + 0.02 * top, "p = 0" if endless else f"{p:.3f}", ha="center",
+                fontsize=8)
+    if len(finite) == len(losses):
+        mean = sum(losses) / len(losses)
+        ax.axhline(mean, color="black", linestyle="--", linewidth=1)
+        ax.text(len(losses) - 0.45, mean, f"mean {mean:.2f}", va="bottom", ha="right", fontsize=8)
+    ax.set_xticks(range(len(losses)), table["pair"])
+    ax.set(title=title, xlabel="pair (above each bar: its probability)", ylabel="−log p (nats)", ylim=(0, top * 1.1),
+           xlim=(-0.6, len(losses) - 0.4))
+    ax.grid(axis="x", visible=False)
+    return ax
+
+
+# ----- lecture 1: the net ---------------------------------------------------------------------------------------------
+
+def one_hot(xenc, itos, *, title="", ax=None):
+    """One-hot vectors as an image: xenc (n, V), a row an example; the 1 of each is named by its character."""
+    ax = _axes(ax, (8, 0.8 + 0.28 * len(xenc)))
+    _one_hot_at(ax, xenc, 0, 0)
+    for k, i in enumerate(xenc.argmax(1).tolist()):
+        ax.text(i + 0.5, k + 0.5, "1", ha="center", va="center")
+    side = xenc.shape[1]
+    ax.set_xticks([i + 0.5 for i in range(side)], [itos[i] for i in range(side)])
+    ax.set_yticks([k + 0.5 for k in range(len(xenc))], [f"“{itos[i]}” = {i}" for i in xenc.argmax(1).tolist()])
+    ax.set(title=title, xlim=(0, side), ylim=(len(xenc), 0))
+    ax.tick_params(length=0)
+    return ax
+
+
+def _one_hot_at(ax, xenc, left, top):
+    """Draw one-hot vectors with their upper left corner at (left, top), every entry 1 × 1."""
+    n, side = xenc.shape
+    ax.imshow(xenc, cmap="Oranges", vmin=0, vmax=2, extent=(left, left + side, top + n, top), aspect="auto")
+    for k in range(n + 1):
+        ax.plot([left, left + side], [top + k] * 2, color="white", linewidth=0.8)
+    for k in range(side + 1):
+        ax.plot([left + k] * 2, [top, top + n], color="white", linewidth=0.8)
+    ax.add_patch(Rectangle((left, top), side, n, fill=False, edgecolor=GREY))
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+
+
+def one_hot_picks_row(xenc, W, itos, *, example=0, title="", ax=None):
+    """Draw one-hot @ W = logits, with the row of W that one example picks, and where it lands.
+
+    xenc: one-hot, (n, V). W: weights, (V, V). example: which row of xenc is followed.
+    """
+    ax = _axes(ax, (8.4, 3.6))
+    n, side = xenc.shape
+    W = W.detach()
+    top = W.abs().max().item() or 1.0
+    picked = xenc[example].argmax().item()
+    gap, mid = 6, (side - n) / 2
+    at_W, at_out = side + gap, 2 * (side + gap)
+    norm = TwoSlopeNorm(0, -top, top)
+    _one_hot_at(ax, xenc, 0, mid)
+    ax.imshow(W, cmap="RdBu_r", norm=norm, extent=(at_W, at_W + side, side, 0), aspect="auto")
+    ax.imshow(xenc.float() @ W, cmap="RdBu_r", norm=norm, extent=(at_out, at_out + side, mid + n, mid), aspect="auto")
+    for left, y, rows in ((0, mid + example, 1), (at_W, picked, 1), (at_out, mid + example, 1)):
+        ax.add_patch(Rectangle((left, y), side, rows, fill=False, edgecolor="black", linewidth=1.6))
+    ax.text(side + gap / 2, side / 2, "@", ha="center", va="center", fontsize=16)
+    ax.text(at_out - gap / 2, side / 2, "=", ha="center", va="center", fontsize=16)
+    ax.add_patch(FancyArrowPatch((picked + 0.5, mid + example), (at_W, picked + 0.5), arrowstyle="->", color=RED,
+                                 mutation_scale=12, connectionstyle="arc3,rad=-0.25", linewidth=1.4))
+    ax.add_patch(FancyArrowPatch((at_W + side, picked + 0.5), (at_out, mid + example + 0.5), arrowstyle="->",
+                                 color=RED, mutation_scale=12, connectionstyle="arc3,rad=-0.2", linewidth=1.4))
+    for left, what in ((0, f"xenc ({n}, {side})"), (at_W, f"W ({side}, {side})"), (at_out, f"logits ({n}, {side})")):
+        ax.text(left + side / 2, side + 1.8, what, ha="center", va="center")
+    ax.text(at_W - 0.4, picked + 0.5, f"{itos[picked]}", ha="right", va="center", color=RED, weight="bold")
+    _blank(ax)
+    ax.set(title=title, xlim=(-1, at_out + side + 1), ylim=(side + 3, -1.5))
+    return ax
+
+
+def row_differences(P, Q, itos):
+    """Where two tables of probabilities (V, V) disagree most: a Table of every row's largest difference, sorted."""
+    gap, column = (P.detach().double() - Q.detach().double()).abs().max(1)
+    order = gap.argsort(descending=True, stable=True).tolist()
+    rows = [[itos[i], itos[column[i].item()], gap[i].item()] for i in order]
+    return Table(["after", "at", "difference"], rows)
+
+
+def rows_beside(P, Q, itos, rows, *, names=("P", "Q"), title="", ax=None):
+    """Rows of two tables of probabilities (V, V) over each other: P as bars, Q as dots. rows: which characters."""
+    ax = _axes(ax, (8, 1.2 * len(rows) + 0.8))
+    stoi = {ch: i for i, ch in itos.items()}
+    side = len(itos)
+    for k, ch in enumerate(rows):
+        p, q = P[stoi[ch]].tolist(), Q[stoi[ch]].tolist()
+        top = 1.15 * max(max(p), max(q), 1e-12)
+        base = len(rows) - 1 - k  # the first row on top
+        ax.bar(range(side), [0.88 * v / top for v in p], bottom=base, color=BLUE, alpha=0.55,
+               label=names[0] if k == 0 else None)
+        ax.plot(range(side), [base + 0.88 * v / top for v in q], "o", color=RED, markersize=4,
+                label=names[1] if k == 0 else None)
+        ax.axhline(base, color="black", linewidth=0.6)
+        ax.text(side - 0.3, base + 0.78, f"highest {max(max(p), max(q)):.2f}", ha="right", va="top", color="black")
+    ax.set_xticks(range(side), [itos[i] for i in range(side)])
+    ax.set_yticks([len(rows) - 0.6 - k for k in range(len(rows))], [f"after “{ch}”" for ch in rows])
+    ax.tick_params(length=0)
+    ax.set(title=title, xlim=(-0.7, side - 0.3), ylim=(-0.05, len(rows) + 0.02))
+    ax.grid(False)
+    ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    return ax
