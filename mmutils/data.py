@@ -101,7 +101,12 @@ def _download():
     pooch.get_logger().setLevel("ERROR")  # pooch would print this machine's paths
     deadline, outcome = time.monotonic() + SECONDS, {}
 
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    try:
+        temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    except OSError as error:
+        return None, f"there is no folder for temporary files: {error.strerror}"
+
+    with temporary as folder:
         def retrieve():
             try:
                 file = pooch.retrieve(URL, f"sha256:{SHA256}", fname="names.txt", path=folder,
@@ -158,7 +163,8 @@ def _store(content):
         part.write_bytes(content)
         part.replace(DATA / "names.txt")
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that may not be written refuses even where there is nothing
+            part.unlink()
         warnings.warn_explicit(f"The list was fetched, but could not be kept in data/names.txt ({error.strerror}): "
                                f"it will be fetched again next time.", UserWarning, "mmutils", 0)
 

@@ -152,7 +152,7 @@ def pairs(N, itos, *, title="", text=True, norm=None, ax=None):
     N: counts (int) or probabilities (float), (V, V). text: write the pair and its value into each square.
     norm: matplotlib's colour scale; left out, one on which small values can be told apart too.
     """
-    N = torch.as_tensor(N)
+    N = torch.as_tensor(N).detach()
     side = len(N)
     if ax is None and text:
         # every square has the same whole number of pixels: sharper, and a much smaller PNG
@@ -163,13 +163,13 @@ def pairs(N, itos, *, title="", text=True, norm=None, ax=None):
     values = N.double().nan_to_num(0.0)
     top = max(values.max().item(), 1e-12)
     norm = norm or PowerNorm(0.5, 0, top)
-    ax.imshow(values, cmap="Blues", norm=norm)
+    ax.imshow(values.numpy(), cmap=plt.get_cmap("Blues", 12), norm=norm)
     for i in range(side if text else 0):
         for j in range(side):
             v = N[i, j].item()
             shown = f"{v:.2f}" if v >= 0.1 else f"{v:.3f}"  # two digits that count
-            shown = f"{v:g}" if v in (0, 1) or not N.is_floating_point() else shown.lstrip("0")
-            dark = norm(values[i, j].item()) > 0.55
+            shown = f"{v:.0f}" if v in (0, 1) or not N.is_floating_point() else shown.lstrip("0")
+            dark = norm(values[i, j].item()) > 0.62
             colour = "white" if dark else "black" if v else GREY
             for y, what, size in ((i - 0.19, itos[i] + itos[j], 7), (i + 0.21, shown, 7.5)):
                 # in_layout=False: a layout that measures each of these texts takes seconds
@@ -195,7 +195,7 @@ def walk(P, itos, u):
     rows, i = [], 0
     for number in torch.as_tensor(u).tolist():
         ends = P[i].double().cumsum(0)
-        j = int((number * ends[-1] >= ends).sum().clamp(max=len(ends) - 1))
+        j = min(int((number * ends[-1] >= ends).sum()), P[i].nonzero().max().item())  # 1 itself: the last stretch
         rows.append([itos[i], number, itos[j], (ends[j] - P[i, j]).item(), ends[j].item(), P[i, j].item()])
         if j == 0:
             break
@@ -212,7 +212,8 @@ def sampling_walk(steps, P, itos, *, title="", ax=None):
         for j, width in enumerate(P[stoi[given]].tolist()):
             ax.add_patch(Rectangle((left, k - 0.3), width, 0.6, facecolor="#dbe9f6" if j % 2 else "#b8d4ec"))
             if width > 0.022 and itos[j] != drawn:
-                ax.text(left + width / 2, k, itos[j], ha="center", va="center", color="#2a5d8f")
+                ax.text(left + width / 2, k, itos[j], ha="center", va="center", color="#2a5d8f",
+                        weight="bold" if itos[j] == "." else "normal")
             left += width
         ax.add_patch(Rectangle((start, k - 0.3), max(end - start, 0.002), 0.6, facecolor=ORANGE))
         ax.text((start + end) / 2, k, drawn, ha="center", va="center", weight="bold")
@@ -242,7 +243,7 @@ def letter_losses(word, P, stoi):
     for a, b in zip("." + word, word + ".", strict=True):
         p = P[stoi[a], stoi[b]].item()
         log = math.log(p) if p > 0 else -math.inf
-        rows.append([a + b, p, log, -log])
+        rows.append([a + b, p, log, 0.0 - log])
     return Table(["pair", "probability", "log", "-log"], rows)
 
 
@@ -254,7 +255,7 @@ def word_loss(table, *, title="", ax=None):
     ax = _axes(ax)
     losses = table["-log"]
     finite = [x for x in losses if math.isfinite(x)]
-    top = max(finite, default=1.0) * 1.25
+    top = max(finite, default=0.0) * 1.25 or 1.0
     for k, (_, p, _, loss) in enumerate(table.rows):
         endless = not math.isfinite(loss)
         ax.bar(k, top if endless else loss, color=RED if endless else BLUE, hatch="//" if endless else None,
@@ -291,7 +292,7 @@ def one_hot(xenc, itos, *, title="", ax=None):
 def _one_hot_at(ax, xenc, left, top):
     """Draw one-hot vectors with their upper left corner at (left, top), every entry 1 × 1."""
     n, side = xenc.shape
-    ax.imshow(xenc, cmap="Oranges", vmin=0, vmax=2, extent=(left, left + side, top + n, top), aspect="auto")
+    ax.imshow(xenc.numpy(), cmap="Oranges", vmin=0, vmax=2, extent=(left, left + side, top + n, top), aspect="auto")
     for k in range(n + 1):
         ax.plot([left, left + side], [top + k] * 2, color="white", linewidth=0.8)
     for k in range(side + 1):
@@ -304,32 +305,37 @@ def _one_hot_at(ax, xenc, left, top):
 def one_hot_picks_row(xenc, W, itos, *, example=0, title="", ax=None):
     """Draw one-hot @ W = logits, with the row of W that one example picks, and where it lands.
 
-    xenc: one-hot, (n, V). W: weights, (V, V). example: which row of xenc is followed.
+    xenc: one-hot, (n, V). W: weights, (V, V); red is positive, blue negative. example: which row of xenc is followed.
     """
-    ax = _axes(ax, (8.4, 3.6))
+    ax = _axes(ax, (8.4, 4.4))
     n, side = xenc.shape
-    W = W.detach()
+    W = W.detach().nan_to_num(0.0, 0.0, 0.0)  # weights of a run that went wrong can be drawn too
     top = W.abs().max().item() or 1.0
-    picked = xenc[example].argmax().item()
+    given = xenc.argmax(1).tolist()
     gap, mid = 6, (side - n) / 2
     at_W, at_out = side + gap, 2 * (side + gap)
-    norm = TwoSlopeNorm(0, -top, top)
     _one_hot_at(ax, xenc, 0, mid)
-    ax.imshow(W, cmap="RdBu_r", norm=norm, extent=(at_W, at_W + side, side, 0), aspect="auto")
-    ax.imshow(xenc.float() @ W, cmap="RdBu_r", norm=norm, extent=(at_out, at_out + side, mid + n, mid), aspect="auto")
-    for left, y, rows in ((0, mid + example, 1), (at_W, picked, 1), (at_out, mid + example, 1)):
-        ax.add_patch(Rectangle((left, y), side, rows, fill=False, edgecolor="black", linewidth=1.6))
-    ax.text(side + gap / 2, side / 2, "@", ha="center", va="center", fontsize=16)
-    ax.text(at_out - gap / 2, side / 2, "=", ha="center", va="center", fontsize=16)
-    ax.add_patch(FancyArrowPatch((picked + 0.5, mid + example), (at_W, picked + 0.5), arrowstyle="->", color=RED,
-                                 mutation_scale=12, connectionstyle="arc3,rad=-0.25", linewidth=1.4))
-    ax.add_patch(FancyArrowPatch((at_W + side, picked + 0.5), (at_out, mid + example + 0.5), arrowstyle="->",
-                                 color=RED, mutation_scale=12, connectionstyle="arc3,rad=-0.2", linewidth=1.4))
+    for values, left, y in ((W, at_W, 0), (xenc.float() @ W, at_out, mid)):
+        ax.imshow(values.numpy(), cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), aspect="auto",
+                  extent=(left, left + side, y + len(values), y))
+    for left, y in ((0, mid + example), (at_W, given[example]), (at_out, mid + example)):
+        ax.add_patch(Rectangle((left, y), side, 1, fill=False, edgecolor="black", linewidth=1.6))
+    for left, first, letters in ((0, mid, given), (at_W, 0, range(side)), (at_out, mid, given)):
+        for k, i in enumerate(letters):  # what each row belongs to
+            followed = i == given[example] if left == at_W else k == example
+            ax.text(left - 0.6, first + k + 0.5, itos[i], ha="right", va="center", fontsize=7,
+                    color=RED if followed else "black", weight="bold" if followed else "normal")
+    for left, sign in ((at_W, "@"), (at_out, "=")):
+        ax.text(left - gap / 2 - 0.7, mid + n + 3, sign, ha="center", va="center", fontsize=16)
+    arrow = {"arrowstyle": "->", "color": RED, "mutation_scale": 12, "linewidth": 1.4}
+    ax.add_patch(FancyArrowPatch((given[example] + 0.5, mid + example), (at_W - 1.8, given[example] + 0.5),
+                                 connectionstyle="arc3,rad=-0.25", **arrow))
+    ax.add_patch(FancyArrowPatch((at_W + side, given[example] + 0.5), (at_out - 1.8, mid + example + 0.5),
+                                 connectionstyle="arc3,rad=-0.2", **arrow))
     for left, what in ((0, f"xenc ({n}, {side})"), (at_W, f"W ({side}, {side})"), (at_out, f"logits ({n}, {side})")):
         ax.text(left + side / 2, side + 1.8, what, ha="center", va="center")
-    ax.text(at_W - 0.4, picked + 0.5, f"{itos[picked]}", ha="right", va="center", color=RED, weight="bold")
     _blank(ax)
-    ax.set(title=title, xlim=(-1, at_out + side + 1), ylim=(side + 3, -1.5))
+    ax.set(title=title, xlim=(-2, at_out + side + 1), ylim=(side + 3, -1.5))
     return ax
 
 
@@ -347,7 +353,7 @@ def rows_beside(P, Q, itos, rows, *, names=("P", "Q"), title="", ax=None):
     stoi = {ch: i for i, ch in itos.items()}
     side = len(itos)
     for k, ch in enumerate(rows):
-        p, q = P[stoi[ch]].tolist(), Q[stoi[ch]].tolist()
+        p, q = P[stoi[ch]].nan_to_num().tolist(), Q[stoi[ch]].nan_to_num().tolist()
         top = 1.15 * max(max(p), max(q), 1e-12)
         base = len(rows) - 1 - k  # the first row on top
         ax.bar(range(side), [0.88 * v / top for v in p], bottom=base, color=BLUE, alpha=0.55,

@@ -75,8 +75,8 @@ def _bar(max_steps, losses, label):
         def format_dict(self):  # read by tqdm when it redraws, about ten times a second
             shown = super().format_dict
             if losses:
-                last = losses[-100:]
-                shown["postfix"] = f"loss {sum(map(float, last)) / len(last):.4f}"
+                last = [float(getattr(loss, "data", loss)) for loss in losses[-100:]]  # of tensors too
+                shown["postfix"] = f"loss {sum(last) / len(last):.4f}"
             return shown
 
     return Bar(range(max_steps), desc=label or None, leave=False, unit=" steps")

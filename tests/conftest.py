@@ -1,0 +1,42 @@
+"""What several test files share."""
+
+import random
+import warnings
+
+import pytest
+import torch
+
+from mmutils import is_lecture_list, load_words
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def lecture_words():
+    """The lecture's 32,033 names; where they are not at hand, the test is skipped with load_words' own words."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("MMUTILS_TEST", "tell")  # the root conftest.py has tried the download
+        warnings.simplefilter("error", UserWarning)
+        try:
+            words = load_words()
+        except (FileNotFoundError, UserWarning) as absent:
+            pytest.skip(str(absent))
+    assert is_lecture_list(words)
+    return words
+
+
+@pytest.fixture(scope="session")
+def own_words():
+    """2,000 invented names over a to z, so that tests need no list: what follows depends on the two letters before."""
+    g = random.Random(1)
+    words = []
+    while len(words) < 2000:
+        word = ""
+        while len(word) < 2 or (len(word) < 12 and g.random() < 0.75):
+            vowel = word[-1:] not in "aeiou" or (word == "" and g.random() < 0.5)
+            if not vowel and word[-2:-1] not in "aeiou" and g.random() < 0.6:
+                vowel = True
+            letters = "aeiou" if vowel else "bcdfghjklmnpqrstvwxyz"
+            word += letters[int(len(letters) * g.random() ** 1.5)]
+        words.append(word)
+    return words

@@ -1,0 +1,497 @@
+"""figures.py: each figure draws what its table says, on the Axes it is given, and leaves nothing else behind."""
+
+import math
+import warnings
+
+import matplotlib
+import pytest
+import torch
+import torch.nn.functional as F
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+import mmutils
+from mmutils.figures import (
+    BLUE,
+    ORANGE,
+    RED,
+    Table,
+    bars,
+    curves,
+    letter_losses,
+    loss_curve,
+    one_hot,
+    one_hot_picks_row,
+    pairs,
+    row_differences,
+    rows_beside,
+    sampling_walk,
+    smoothed,
+    walk,
+    word_loss,
+)
+
+matplotlib.use("Agg")
+
+ITOS = dict(enumerate(".abc"))
+STOI = {ch: i for i, ch in ITOS.items()}
+N = torch.tensor([[0, 6, 1, 1],
+                  [2, 0, 1, 1],
+                  [0, 2, 0, 6],
+                  [4, 0, 0, 0]])
+P = N / N.sum(1, keepdim=True)
+Q = torch.full((4, 4), 0.25)
+XENC = F.one_hot(torch.tensor([2, 0, 3]), 4)
+W = torch.arange(16.0).view(4, 4) - 8
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    """No warning, no other test's look or figures; whatever a test draws can be drawn in earnest."""
+    plt.close("all")
+    torch.set_warn_always(True)  # else torch warns once a process, and perhaps in another test
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python shows a reader none of these
+        yield
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.draw()
+    torch.set_warn_always(False)
+    plt.close("all")
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def ticks(axis):
+    return [tick.label1.get_text() for tick in axis.get_major_ticks()]
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def boxes(ax, colour=None):
+    """(left, bottom, width, height) of the rectangles filled with a colour."""
+    return [(*patch.get_xy(), patch.get_width(), patch.get_height()) for patch in ax.patches
+            if hasattr(patch, "get_xy") and (colour is None or patch.get_facecolor()[:3] == to_rgba(colour)[:3])]
+
+
+def line(ax, label):
+    """x and y of the line with this label."""
+    found = next(line for line in ax.lines if line.get_label() == label)
+    return list(found.get_xdata()), list(found.get_ydata())
+
+
+# ----- what every figure promises -------------------------------------------------------------------------------------
+
+FIGURES = {
+    "bars": lambda **more: bars([1, 2, 3], "abc", others=[3, 2, 1], names=["ours", "theirs"], **more),
+    "curves": lambda **more: curves([1, 2, 3], {"dev": [3, 2, 1], "train": [2, 1, 0]}, mark=(2, 2, "here"), **more),
+    "loss_curve": lambda **more: loss_curve([3.0, 2.0, 1.0], window=2, floor=0.5, **more),
+    "pairs": lambda **more: pairs(N, ITOS, **more),
+    "pairs without text": lambda **more: pairs(P, ITOS, text=False, **more),
+    "sampling_walk": lambda **more: sampling_walk(walk(P, ITOS, [0.1, 0.9]), P, ITOS, **more),
+    "word_loss": lambda **more: word_loss(letter_losses("ab", P, STOI), **more),
+    "one_hot": lambda **more: one_hot(XENC, ITOS, **more),
+    "one_hot_picks_row": lambda **more: one_hot_picks_row(XENC, W, ITOS, **more),
+    "rows_beside": lambda **more: rows_beside(P, Q, ITOS, ".a", **more),
+}
+
+
+@pytest.fixture(params=FIGURES.values(), ids=FIGURES)
+def figure(request):
+    return request.param
+
+
+def test_a_figure_is_drawn_on_the_axes_it_is_given(figure):
+    _, (ours, other) = plt.subplots(1, 2)
+    assert figure(ax=ours) is ours
+    assert ours.has_data() and not other.has_data() and not other.texts
+    assert len(plt.get_fignums()) == 1
+
+
+def test_without_axes_a_figure_makes_its_own_and_opens_nothing_else(figure):
+    _, before = plt.subplots()
+    ax = figure()
+    assert ax is not before and ax.has_data() and not before.has_data()
+    assert len(plt.get_fignums()) == 2
+    assert ax.figure.axes == [ax]
+
+
+def test_a_figure_takes_a_title(figure):
+    ax = figure(title="What to see")
+    assert "What to see" in [ax.get_title(loc) for loc in ("left", "center", "right")]
+
+
+def test_axes_and_title_are_given_by_name_only(figure):
+    with pytest.raises(TypeError):
+        figure(where=None)
+
+
+def test_a_figure_shows_saves_and_changes_nothing(figure, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a figure must leave this to the notebook")
+
+    monkeypatch.setattr(plt, "show", refuse)
+    monkeypatch.setattr(Figure, "show", refuse)
+    monkeypatch.setattr(Figure, "savefig", refuse)
+    before = dict(matplotlib.rcParams)
+    figure()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_figure_leaves_its_data_as_they_are(figure):
+    before = [data.clone() for data in (N, P, Q, XENC, W)]
+    figure()
+    assert all(torch.equal(old, new) for old, new in zip(before, (N, P, Q, XENC, W), strict=True))
+
+
+def test_a_figure_works_in_the_notebooks_style(figure):
+    mmutils.use_style()
+    figure().figure.canvas.draw()
+
+
+def test_the_style_is_white_opaque_and_the_same_when_called_again():
+    mmutils.use_style()
+    once = dict(matplotlib.rcParams)
+    assert once["savefig.facecolor"] == once["figure.facecolor"] == "white" and not once["savefig.transparent"]
+    assert once["axes.prop_cycle"].by_key()["color"][0] == BLUE
+    matplotlib.rcParams["font.size"] = 30
+    mmutils.use_style()
+    assert dict(matplotlib.rcParams) == once
+
+
+# ----- Table ----------------------------------------------------------------------------------------------------------
+
+def test_a_table_prints_itself_aligned():
+    table = Table(["model", "loss", "names"], [["bigram", 2.45412, 32033], ["net", 12.5, None], ["none", None, 7]])
+    assert repr(table) == str(table) == ("model      loss   names\n"
+                                         "------  -------  ------\n"
+                                         "bigram   2.4541  32,033\n"
+                                         "net     12.5000\n"
+                                         "none                  7")
+
+
+def test_a_table_has_columns_rows_and_digits():
+    table = Table(["a", "b"], [[1, 0.125], [2, -0.5]], digits=1)
+    assert (table["a"], table["b"], len(table)) == ([1, 2], [0.125, -0.5], 2)
+    assert repr(table).splitlines()[2:] == ["1   0.1", "2  -0.5"]
+
+
+def test_a_tables_floats_may_be_large_or_none_at_all():
+    lines = repr(Table(["loss"], [[math.inf], [math.nan], [12345.5]])).splitlines()
+    assert lines[2:] == ["        inf", "        nan", "12,345.5000"]
+
+
+def test_a_table_without_rows_prints_its_headings():
+    assert repr(Table(["pair", "loss"], [])) == "pair  loss\n----  ----"
+
+
+def test_a_table_refuses_a_row_of_another_length_and_names_it():
+    with pytest.raises(ValueError, match=r"\[1, 2\] has 2 values for 1 headings: \['a'\]"):
+        Table(["a"], [[0], [1, 2]])
+
+
+def test_a_table_keeps_its_own_copy():
+    row = [1]
+    table = Table(["a"], [row])
+    row[0] = 2
+    assert table["a"] == [1]
+
+
+# ----- bars, curves ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [0.5, 0.25, 0.125], torch.tensor([1, 2, 3]), P[0, 1:]])
+def test_bars_are_as_high_as_the_values(values):
+    ax = bars(values, "abc", ylabel="count")
+    assert [height for *_, height in boxes(ax)] == list(map(float, values))
+    assert ticks(ax.xaxis) == ["a", "b", "c"] and ax.get_ylabel() == "count"
+    assert ax.get_legend() is None
+
+
+def test_bars_over_bars_are_outlines_with_a_legend():
+    ax = bars([1, 2], "ab", others=[2, 3], names=["ours", "theirs"])
+    assert [height for *_, height in boxes(ax)] == [1, 2, 2, 3]
+    assert [patch.get_fill() for patch in ax.patches] == [True, True, False, False]
+    assert legend(ax) == ["ours", "theirs"]
+
+
+def test_bars_take_itos_in_any_order():
+    ax = bars([1, 2, 3], {2: "b", 0: ".", 1: "a"})
+    assert ticks(ax.xaxis) == [".", "a", "b"]
+
+
+def test_bars_take_values_that_still_have_their_graph():
+    ax = bars(torch.ones(2, requires_grad=True) * 3, "ab")
+    assert [height for *_, height in boxes(ax)] == [3, 3]
+
+
+def test_curves_draw_every_series_with_a_colour_and_dash_of_its_own():
+    series = {"one": [1, 2, 3], "two": [3, 2, 1], "three": [2, 2, 2]}
+    ax = curves([10, 20, 30], series, xlabel="step", ylabel="loss", log=True, mark=(20, 2, "here"))
+    assert {label: line(ax, label) for label in series} == {label: ([10, 20, 30], y) for label, y in series.items()}
+    assert len({drawn.get_color() for drawn in ax.lines}) == len({drawn.get_linestyle() for drawn in ax.lines}) == 3
+    assert legend(ax) == list(series)
+    assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "step", "loss")
+    assert texts(ax) == ["here"] and ax.texts[0].xy == (20, 2)
+
+
+def test_curves_of_a_group_share_their_colour_and_not_their_dash():
+    ax = curves([1, 2], {"a dev": [1, 2], "a train": [1, 1], "b dev": [2, 2], "b train": [2, 1]}, group=2)
+    colours = [drawn.get_color() for drawn in ax.lines]
+    dashes = [drawn.get_linestyle() for drawn in ax.lines]
+    assert colours[0] == colours[1] != colours[2] == colours[3]
+    assert dashes[0] == dashes[2] != dashes[1] == dashes[3]
+
+
+# ----- losses ---------------------------------------------------------------------------------------------------------
+
+RUNS = [0, 1, 2, 99, 1000]
+
+
+@pytest.mark.parametrize("n", RUNS)
+@pytest.mark.parametrize("window", [1, 2, 100])
+def test_smoothed_gives_means_of_a_window_or_of_what_there_is(n, window):
+    losses = [float(i % 7) for i in range(n)]
+    wide = min(window, n)
+    wanted = [sum(losses[i:i + wide]) / wide for i in range(n - wide + 1)] if n else []
+    assert smoothed(losses, window).tolist() == pytest.approx(wanted, abs=1e-5)
+    assert smoothed(torch.tensor(losses), window).tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("n", RUNS)
+@pytest.mark.parametrize("window", [1, 100])
+def test_a_loss_curve_takes_a_run_of_any_length(n, window):
+    losses = [float(i % 7) for i in range(n)]
+    ax = loss_curve(losses, window=window)
+    assert line(ax, "each step") == (list(range(n)), losses)
+    if window > 1:
+        x, y = line(ax, "mean of 100")
+        assert y == smoothed(losses, window).tolist()
+        assert x == list(range(n))[-len(y):] if y else x == []  # each mean stands where its window ends
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("losses", [lambda odd: [odd], lambda odd: [3.0, odd, 1.0, 2.0], lambda odd: [odd] * 150],
+                         ids=["alone", "among others", "all"])
+def test_a_loss_curve_takes_losses_that_are_no_numbers(losses, odd):
+    ax = loss_curve(losses(odd), window=100, floor=1.5)
+    assert len(line(ax, "each step")[1]) == len(losses(odd))
+    ax.figure.canvas.draw()
+
+
+def test_a_loss_curve_takes_losses_that_still_have_their_graph():
+    losses = torch.tensor([3.0, 2.0], requires_grad=True) * 1
+    ax = loss_curve(losses, window=2)
+    assert line(ax, "each step")[1] == [3, 2] and line(ax, "mean of 2")[1] == [2.5]
+
+
+def test_a_loss_curve_names_its_floor_and_its_axes():
+    ax = loss_curve([3.0, 2.5], floor=2.45412, floor_name="bigram")
+    assert "bigram 2.4541" in legend(ax) and line(ax, "bigram 2.4541")[1] == [2.45412] * 2
+    assert ax.get_xlabel() == "step" and "nats" in ax.get_ylabel()
+
+
+# ----- pairs ----------------------------------------------------------------------------------------------------------
+
+def test_pairs_shows_every_count_in_its_square():
+    ax = pairs(N, ITOS)
+    assert ax.images[0].get_array().tolist() == N.tolist()
+    at = {text.get_position(): text.get_text() for text in ax.texts}
+    assert len(at) == 2 * N.numel()
+    for i in range(4):
+        for j in range(4):
+            shown = {text for (x, y), text in at.items() if x == j and round(y) == i}
+            assert shown == {ITOS[i] + ITOS[j], str(N[i, j].item())}
+    assert ticks(ax.xaxis) == ticks(ax.yaxis) == list(".abc")
+
+
+def test_pairs_shows_probabilities_as_short_as_two_digits_allow():
+    table = torch.tensor([[0.75, 0.2, 0.05, 0.0], [1.0, 0.0, 0.0, 0.0], [0.125, 0.875, 0, 0], [0.004, 0.996, 0, 0]])
+    shown = texts(pairs(table, ITOS))[1::2]
+    assert [float(text) for text in shown] == pytest.approx(table.view(-1).tolist(), abs=5.1e-3)
+    assert max(map(len, shown)) <= 4
+    assert [text == "0" for text in shown] == (table.view(-1) == 0).tolist()  # "0" is kept for what never occurs
+
+
+def test_pairs_shows_large_counts_in_full():
+    assert "1234567" in texts(pairs(N * 1234567, ITOS))
+
+
+def test_pairs_without_text_shows_colours_only():
+    ax = pairs(P, ITOS, text=False)
+    assert ax.images[0].get_array().tolist() == P.double().tolist() and texts(ax) == []
+
+
+@pytest.mark.parametrize("table", [torch.zeros(4, 4), torch.zeros(4, 4, dtype=torch.int32), N / 0,
+                                   torch.zeros(4, 4) / 0, P.numpy(), W.softmax(1).requires_grad_()],
+                         ids=["zeros", "no counts", "inf", "nan", "array", "with its graph"])
+def test_pairs_takes_any_table(table):
+    pairs(table, ITOS).figure.canvas.draw()
+
+
+# ----- walk -----------------------------------------------------------------------------------------------------------
+
+def test_a_walk_draws_the_character_on_whose_stretch_u_falls():
+    table = walk(P, ITOS, [0.5, 0.6, 0.3, 0.9])
+    assert table.headings == ["given", "u", "drawn", "from", "to", "probability"]
+    assert table["given"] == [".", "a", "b", "c"] and table["drawn"] == ["a", "b", "c", "."]
+    assert table["u"] == pytest.approx([0.5, 0.6, 0.3, 0.9])
+    assert table["from"] == [0, 0.5, 0.25, 0] and table["to"] == [0.75, 0.75, 1, 1]
+    assert table["probability"] == [0.75, 0.25, 0.75, 1]
+
+
+def test_a_walk_ends_with_the_dot_or_when_u_is_used_up():
+    assert walk(P, ITOS, [0.5, 0.1, 0.9, 0.9])["drawn"] == ["a", "."]
+    assert walk(P, ITOS, [0.5])["drawn"] == ["a"]
+    assert len(walk(P, ITOS, [])) == 0
+
+
+@pytest.mark.parametrize("u, drawn", [(0.0, "a"), (0.7499, "a"), (0.75, "b"), (0.8749, "b"), (0.875, "c"),
+                                      (0.99999994, "c")])
+def test_a_stretch_holds_its_start_and_not_its_end(u, drawn):
+    assert walk(P, ITOS, [u])["drawn"] == [drawn]
+
+
+@pytest.mark.parametrize("u", [0.0, 0.5, 0.99999994, 1.0])
+def test_a_walk_never_draws_what_is_impossible(u):
+    table = walk(torch.tensor([[0.0, 0.5, 0.5, 0.0]] * 4), ITOS, [u] * 3)
+    assert set(table["drawn"]) <= {"a", "b"} and set(table["probability"]) == {0.5}
+
+
+def test_many_walks_draw_as_often_as_the_probabilities_say():
+    u = torch.linspace(0, 1, 801)[:-1]
+    drawn = [walk(P, ITOS, [x])["drawn"][0] for x in u.tolist()]
+    assert [drawn.count(ch) / len(u) for ch in ".abc"] == pytest.approx(P[0].tolist(), abs=2e-3)
+
+
+def test_sampling_walk_draws_the_table():
+    table = walk(P, ITOS, [0.5, 0.6, 0.3])
+    ax = sampling_walk(table, P, ITOS)
+    chosen = boxes(ax, ORANGE)
+    assert [left for left, *_ in chosen] == table["from"]
+    assert [left + width for left, _, width, _ in chosen] == pytest.approx(table["to"])
+    assert [drawn.get_xdata()[0] for drawn in ax.lines] == table["u"]
+    shown = texts(ax)
+    for drawn, u, p in zip(table["drawn"], table["u"], table["probability"], strict=True):
+        assert drawn in shown and f"u = {u:.3f}" in shown and f"“{drawn}”, p = {p:.3f}" in shown
+    assert ticks(ax.yaxis) == ["after “.”", "after “a”", "after “b”"]
+
+
+def test_sampling_walk_lays_a_row_end_to_end():
+    ax = sampling_walk(walk(P, ITOS, [0.5]), P, ITOS)
+    row = boxes(ax)[:4]  # the chosen stretch lies on top of them
+    assert [width for _, _, width, _ in row] == P[0].tolist()
+    assert [left for left, *_ in row] == [0, 0, 0.75, 0.875]
+
+
+def test_a_walk_of_no_steps_can_be_drawn():
+    sampling_walk(walk(P, ITOS, []), P, ITOS).figure.canvas.draw()
+
+
+# ----- a word's loss --------------------------------------------------------------------------------------------------
+
+def test_letter_losses_goes_through_the_word_pair_by_pair():
+    table = letter_losses("abc", P, STOI)
+    assert table.headings == ["pair", "probability", "log", "-log"]
+    assert table["pair"] == [".a", "ab", "bc", "c."] and table["probability"] == [0.75, 0.25, 0.75, 1]
+    assert table["-log"] == pytest.approx([-math.log(p) for p in table["probability"]])
+    assert table["log"] == [-loss for loss in table["-log"]]
+
+
+def test_an_impossible_pair_has_the_loss_inf():
+    table = letter_losses("aa", P, STOI)
+    assert table["pair"] == [".a", "aa", "a."] and table["probability"] == [0.75, 0, 0.5]
+    assert table["log"][1] == -math.inf and table["-log"][1] == math.inf
+    assert "inf" in repr(table)
+
+
+@pytest.mark.parametrize("word, ch", [("axb", "x"), ("a.b", "."), ("Ab", "A"), ("a b", " ")])
+def test_an_unknown_character_is_told_with_the_word_and_what_is_known(word, ch):
+    with pytest.raises(ValueError) as raised:
+        letter_losses(word, P, STOI)
+    assert repr(word) in str(raised.value) and repr(ch) in str(raised.value) and "abc" in str(raised.value)
+
+
+def test_a_certain_pair_loses_nothing():
+    table = letter_losses("", torch.eye(4), STOI)
+    assert "-0.0000" not in repr(table)
+    word_loss(table).figure.canvas.draw()
+
+
+def test_word_loss_draws_the_table_and_its_mean():
+    table = letter_losses("abc", P, STOI)
+    ax = word_loss(table)
+    assert [height for *_, height in boxes(ax, BLUE)] == table["-log"]
+    assert ticks(ax.xaxis) == table["pair"]
+    *above, mean = texts(ax)
+    assert all(f"{p:.3f}" in text for p, text in zip(table["probability"], above, strict=True))
+    wanted = sum(table["-log"]) / 4
+    assert float(mean.removeprefix("mean ")) == pytest.approx(wanted, abs=5e-3)
+    assert any(list(drawn.get_ydata()) == [wanted] * 2 for drawn in ax.lines)
+
+
+def test_word_loss_marks_an_impossible_pair_and_draws_no_mean():
+    ax = word_loss(letter_losses("aa", P, STOI))
+    assert len(boxes(ax, RED)) == 1 and len(boxes(ax, BLUE)) == 2
+    assert sum("p = 0" in text for text in texts(ax)) == 1 and not any("mean" in text for text in texts(ax))
+    assert all(math.isfinite(height) for *_, height in boxes(ax)) and not ax.lines
+
+
+def test_word_loss_takes_a_word_of_impossible_pairs_only():
+    word_loss(letter_losses("b", torch.zeros(4, 4), STOI)).figure.canvas.draw()
+
+
+# ----- the net --------------------------------------------------------------------------------------------------------
+
+def test_one_hot_names_the_1_of_each_row():
+    ax = one_hot(XENC, ITOS)
+    assert ax.images[0].get_array().tolist() == XENC.tolist()
+    assert [text.get_position() for text in ax.texts] == [(2.5, 0.5), (0.5, 1.5), (3.5, 2.5)]
+    assert texts(ax) == ["1"] * 3
+    assert ticks(ax.xaxis) == list(".abc") and ticks(ax.yaxis) == ["“b” = 2", "“.” = 0", "“c” = 3"]
+
+
+@pytest.mark.parametrize("weights", [W, W.clone().requires_grad_(), torch.zeros(4, 4)])
+@pytest.mark.parametrize("example, picked", [(0, 2), (1, 0), (2, 3)])
+def test_one_hot_picks_row_frames_the_row_that_comes_out(weights, example, picked):
+    ax = one_hot_picks_row(XENC.float(), weights, ITOS, example=example)
+    inputs, matrix, logits = (torch.tensor(image.get_array().tolist()) for image in ax.images)
+    assert torch.equal(inputs, XENC.float()) and torch.equal(matrix, weights.detach())
+    assert torch.equal(logits, weights.detach()[[2, 0, 3]])
+    framed = [patch for patch in ax.patches if hasattr(patch, "get_xy") and patch.get_height() == 1]
+    (_, first), (_, row), (_, last) = (patch.get_xy() for patch in framed)
+    assert row == picked and first == last
+    assert ITOS[picked] in texts(ax)
+    assert {"xenc (3, 4)", "W (4, 4)", "logits (3, 4)"} <= set(texts(ax))
+
+
+def test_row_differences_sorts_the_rows_by_their_largest_difference():
+    table = row_differences(P, Q, ITOS)
+    assert table.headings == ["after", "at", "difference"]
+    assert dict(zip(table["after"], table["at"], strict=True)) == {"c": ".", ".": "a", "b": "c", "a": "."}
+    assert table["difference"] == [0.75, 0.5, 0.5, 0.25] and table["after"] == ["c", ".", "b", "a"]
+    assert row_differences(P, P.clone().requires_grad_(), ITOS)["difference"] == [0, 0, 0, 0]
+
+
+def test_rows_beside_draws_both_rows_to_one_scale():
+    ax = rows_beside(P, Q, ITOS, "ca", names=("counted", "trained"))
+    assert ticks(ax.yaxis) == ["after “c”", "after “a”"] and ticks(ax.xaxis) == list(".abc")
+    assert legend(ax) == ["trained", "counted"] or legend(ax) == ["counted", "trained"]
+    drawn, dots = boxes(ax, BLUE), [list(points.get_ydata()) for points in ax.lines if points.get_marker() == "o"]
+    for k, ch in enumerate("ca"):
+        base = 1 - k
+        heights = [height for _, bottom, _, height in drawn if bottom == base]
+        scale = max(P[STOI[ch]].max(), 0.25).item() / max(*heights, dots[k][0] - base)
+        assert [height * scale for height in heights] == pytest.approx(P[STOI[ch]].tolist())
+        assert [(y - base) * scale for y in dots[k]] == pytest.approx([0.25] * 4)
+        assert max(heights) < 1 and max(dots[k]) < base + 1  # each row of the figure keeps to itself
+    assert texts(ax) == ["highest 1.00", "highest 0.50"]
+
+
+def test_rows_beside_takes_rows_of_zeros_and_tables_that_still_have_their_graph():
+    rows_beside(torch.zeros(4, 4), W.clone().requires_grad_().softmax(1), ITOS, ".").figure.canvas.draw()
