@@ -57,7 +57,8 @@ setup:
 	    if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	    echo 'Python 3.11 or newer was not found. Get it from https://www.python.org/downloads/, or say where it is:'; \
+	    echo 'Python 3.11 or newer was not found$(if $(PYTHON), at $(PYTHON)).' \
+	        'Get it from https://www.python.org/downloads/, or say where it is:'; \
 	    echo '  make lab PYTHON=/path/to/python3'; exit 1; \
 	fi; \
 	echo "Setting up .venv with $$("$$python" --version): only once, some minutes, most of them for torch."; \

@@ -36,8 +36,9 @@ def expect(name, value, low, high):
     message = f"{name}: {value:,.4f} instead of {bounds}"
     if os.environ.get("MMUTILS_TEST") == "raise":
         raise AssertionError(message)
-    print(f"{message}. That is to be expected if you changed a setting, stopped a run early, or work on another list "
-          f"of words; with the settings as they were given and the lecture's list it would be a mistake.")
+    print(f"{message}.\n"
+          f"  That is to be expected if you changed a setting, stopped a run early, or work on another list;\n"
+          f"  with the settings as they were given and the lecture's list of words it would be a mistake.")
 
 
 def _check(code):

@@ -19,9 +19,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from PIL import Image  # matplotlib brings it
 
-from mmutils import is_lecture_list, load_words
-from mmutils.data import fetch
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -42,6 +39,8 @@ def main():
         sys.exit(f"Say which notebook to bring back, by its number: make fresh NB=1. "
                  f"There are: {', '.join(path.stem for path in every)}.")
     if args.what in ("run", "rerun"):
+        from mmutils import is_lecture_list, load_words  # here, since it takes torch some seconds to load
+        from mmutils.data import fetch
         why_not = fetch()
         if why_not or not is_lecture_list(load_words()):
             sys.exit(f"The notebooks' outputs are made on the lecture's list, which is not in data/names.txt "
@@ -53,7 +52,7 @@ def main():
 
 
 def client_for(notebook):
-    return NotebookClient(notebook, timeout=1200, kernel_name="python3",
+    return NotebookClient(notebook, timeout=400, kernel_name="python3",
                           resources={"metadata": {"path": str(HERE)}})
 
 

@@ -62,7 +62,7 @@ def test_equal_bounds_stand_for_an_exact_figure(mode, capsys):
             expect("examples", 182_626, 182_625, 182_625)
     else:
         expect("examples", 182_626, 182_625, 182_625)
-        assert "instead of 182,625. " in capsys.readouterr().out
+        assert "instead of 182,625.\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("low, high", [(2.5, 2.4), (math.nan, 2.5), (2.4, math.nan)])
