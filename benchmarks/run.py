@@ -10,9 +10,11 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,11 +26,13 @@ import torch.nn.functional as F
 from mmutils import build_dataset, build_vocabulary, is_lecture_list, load_words, steps
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
 RESULTS = HERE / "results.json"
 
 
 def main():
-    benchmarks = {f.__name__: f for f in (bench_build_dataset, bench_steps, bench_one_layer_step, bench_notebooks)}
+    benchmarks = {f.__name__: f for f in (bench_build_dataset, bench_steps, bench_one_layer_step, bench_notebooks,
+                                          bench_makemore_speed, bench_makemore)}
     benchmarks = {name.removeprefix("bench_"): f for name, f in benchmarks.items()}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(benchmarks)}")
@@ -134,7 +138,7 @@ def bench_notebooks(_):
     """Seconds that each notebook takes on one core with one thread, kernel start included."""
     code = ("import nbformat, sys; from nbclient import NotebookClient; "
             "notebook = nbformat.read(sys.argv[1], as_version=4); "
-            "NotebookClient(notebook, timeout=1200, kernel_name='python3').execute()")
+            "NotebookClient(notebook, timeout=400, kernel_name='python3').execute()")
     results = {}
     one_core = (lambda: os.sched_setaffinity(0, {0})) if hasattr(os, "sched_setaffinity") else None
     for path in sorted((HERE.parent / "notebooks").glob("[0-9]_*.ipynb")):
@@ -142,6 +146,68 @@ def bench_notebooks(_):
         subprocess.run([sys.executable, "-c", code, path.name], cwd=path.parent, check=True, preexec_fn=one_core,
                        env=os.environ | {"MMUTILS_TEST": "raise"}, stderr=subprocess.DEVNULL)
         results[path.stem] = {"seconds": round(time.perf_counter() - start, 1)}
+    return results
+
+
+def bench_makemore_speed(words):
+    """makemore.py's default Transformer: names a second in training, on all cores.
+
+    Ours: batches of 256 words of like length, cut to their longest. The lecture's way: batches of 32 words, each padded
+    to the longest word of the list; the same model, optimizer and machine.
+    """
+    import makemore
+    torch.set_num_threads(os.cpu_count())
+    s = makemore.Settings(**dict(zip(makemore.NAMES, makemore.RECIPES["transformer"], strict=True)))
+    stoi = {ch: i + 1 for i, ch in enumerate(sorted(set("".join(words))))}
+    data, longest = makemore.Words(words, stoi), max(map(len, words))
+    model = makemore.build_model(s, len(stoi) + 1, longest + 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    order = torch.randperm(len(words), generator=torch.Generator().manual_seed(1))
+
+    def update(x, y):
+        loss = model(x, y)[1]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    def ours():
+        for step in range(10):
+            update(*data.batch(data.training_batch(step, 256, 1), "cpu"))
+
+    def padded():
+        for i in range(40):
+            which = order[32 * i:32 * (i + 1)]
+            update(data.x[which], data.y[which])
+
+    fast, slow = timed(ours, padded, repeats=7)
+    torch.set_num_threads(1)
+    return {"names_a_second": round(2560 / fast), "padded_32_names_a_second": round(1280 / slow),
+            "ratio": round(2560 / fast / (1280 / slow), 2), "threads": os.cpu_count()}
+
+
+MAKEMORE = {
+    "makemore split: lstm, one layer of 128": "--split makemore --type lstm --n-layer 1 --n-embd2 128 --dropout 0 "
+                                              "--max-steps 1200 --learning-rate 0.005",
+    "makemore split: lstm": "--split makemore --type lstm",
+    "makemore split: transformer": "--split makemore",
+    "lecture split: lstm": "--type lstm",
+    "lecture split: cnn": "--type cnn",
+}
+
+
+def bench_makemore(_):
+    """What makemore.py reaches, on all cores: the final losses, and the seconds of training (looks at val included)."""
+    results = {}
+    for name, args in MAKEMORE.items():
+        with tempfile.TemporaryDirectory() as folder:
+            out = subprocess.run([sys.executable, "makemore.py", "-o", folder, "--num-samples", "0", *args.split()],
+                                 cwd=HERE.parent, check=True, capture_output=True, text=True,
+                                 env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}).stdout
+        losses = {part: float(loss) for part, loss in re.findall(r"^(\w+) split: ([\d.]+)", out, re.M)}
+        results[name] = {"command": f"python makemore.py {args}".strip(), **losses,
+                         "parameters": int(re.search(r"model: ([\d,]+)", out)[1].replace(",", "")),
+                         "seconds": float(re.findall(r"^step .* ([\d.]+) s$", out, re.M)[-1])}
+        print(name, results[name], flush=True)
     return results
 
 
