@@ -670,7 +670,7 @@ def number(kind, low, *, above=False, also=None):
 
 def parse(argv):
     natural, positive = number(int, 1), number(float, 0, above=True)
-    parser = Parser(description="Makes more of the words in a list.", allow_abbrev=False,
+    parser = Parser(prog="makemore.py", description="Makes more of the words in a list.", allow_abbrev=False,
                     epilog="What is not given comes from the recipe of the type: the table at the head of this file.")
     files = parser.add_argument_group("files")
     files.add_argument("-i", "--input-file", help="text with one word a line (left out: the lecture's list of names)")
