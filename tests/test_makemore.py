@@ -471,6 +471,17 @@ def test_the_batch_of_a_step_depends_on_nothing_but_the_step(data):
     assert [tensors.training_batch(step, 8, 5).tolist() for step in steps] == first
 
 
+def slow_loss(model, words, stoi):
+    """The mean loss per character, a word at a time."""
+    total, n = 0.0, 0
+    for word in words:
+        indices = [stoi[ch] for ch in word]
+        log_p = model(torch.tensor([[0, *indices]]))[0][0].double().log_softmax(1)
+        total -= log_p[torch.arange(len(word) + 1), torch.tensor([*indices, 0])].sum().item()
+        n += len(word) + 1
+    return total / n
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("block_size", [0, 3])
 @each_type
@@ -479,14 +490,17 @@ def test_the_loss_of_a_split_is_the_mean_over_its_characters(data, kind, block_s
     model = shaken(kind, n_vocab=9, n_places=8, block_size=block_size, dropout=0.5).train()
     loss = makemore.evaluate(model, tensors, "cpu")
     assert model.training  # it is as it was
-    model.eval()
-    total, n = 0.0, 0
-    for word in words:
-        indices = ["abcdefgh".index(ch) + 1 for ch in word]
-        log_p = model(torch.tensor([[0, *indices]]))[0][0].double().log_softmax(1)
-        total -= log_p[torch.arange(len(word) + 1), torch.tensor([*indices, 0])].sum().item()
-        n += len(word) + 1
-    assert loss == pytest.approx(total / n, rel=1e-5)
+    expected = slow_loss(model.eval(), words, {ch: i + 1 for i, ch in enumerate("abcdefgh")})
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@torch.no_grad()
+def test_the_loss_of_a_long_list_is_the_mean_over_its_characters_too(own_words):
+    """Of more words than are computed at once, those of one part being shorter than those of another."""
+    stoi = {ch: i + 1 for i, ch in enumerate("abcdefghijklmnopqrstuvwxyz")}
+    model = shaken("bigram", n_vocab=27)
+    loss = makemore.evaluate(model, makemore.Words(own_words, stoi), "cpu")
+    assert loss == pytest.approx(slow_loss(model, own_words, stoi), rel=1e-5)
 
 
 @torch.no_grad()
@@ -806,6 +820,22 @@ def test_the_best_weights_are_those_of_the_best_look_and_sample_only_takes_them(
         drawn = draw(model, 20, seed=3407, longest=state["longest"])
         words[name] = ["".join(state["chars"][i - 1] for i in word) for word in drawn]
     assert sampled(program("-o", "names", "--sample-only").out) == words["best"] != words["model"]
+
+
+def test_an_interrupt_does_not_change_which_weights_are_the_best(folder, program, monkeypatch):
+    """Were the weights at the interrupt kept as the best, a run stopped and resumed could end with others."""
+    write_list(folder / "names.txt", some_words(40))
+    flags = ["--type", "lstm", *RUN, "--n-embd2", 32, "--dropout", 0, "-l", 0.03, "--max-steps", 100]
+    train(program, *flags, "--eval-every", 1, out="every step")
+    val = [float(row["val_loss"]) for row in log_rows("every step")]
+    step = val.index(min(val)) + 1
+    assert val[step - 1] < val[-1] - 0.05
+    train(program, *flags, "--eval-every", 100, out="whole")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, step)
+        train(program, *flags, "--eval-every", 100)
+    train(program, "--resume")
+    assert same(checkpoint("names"), checkpoint("whole"))
 
 
 def test_a_work_directory_is_all_that_sample_only_needs(folder, program):
