@@ -11,7 +11,6 @@ are those of Andrej Karpathy's makemore; the code is ours.
 
 import argparse
 import contextlib
-import csv
 import hashlib
 import io
 import math
@@ -191,7 +190,8 @@ class Recurrent(Model):
 class CNN(Model):
     """A stack of causal convolutions over pairs that lie 1, 2, 4, … characters apart (lecture 5).
 
-    Each layer is gated, adds to a residual stream and to a sum of skips: van den Oord et al. 2016, "WaveNet".
+    Each layer is gated, adds to a residual stream and to a sum of skips: van den Oord et al. 2016, "WaveNet". A
+    convolution over pairs is a linear layer on two characters side by side, which is how it is written here.
     """
 
     def __init__(self, s, n_vocab, n_places):
@@ -199,21 +199,20 @@ class CNN(Model):
         self.embedding = nn.Embedding(n_vocab, s.n_embd)
         cycle = [2**k for k in range(max(1, math.ceil(math.log2(s.block_size or n_places))))]
         self.dilations = [cycle[k % len(cycle)] for k in range(s.n_layer)]
-        self.gated = nn.ModuleList(nn.Conv1d(s.n_embd, 2 * s.n_embd, 2, dilation=d) for d in self.dilations)
-        self.mixed = nn.ModuleList(nn.Conv1d(s.n_embd, 2 * s.n_embd, 1) for _ in self.dilations)
+        self.gated = nn.ModuleList(nn.Linear(2 * s.n_embd, 2 * s.n_embd) for _ in self.dilations)
+        self.mixed = nn.ModuleList(nn.Linear(s.n_embd, 2 * s.n_embd) for _ in self.dilations)
         self.dropout = nn.Dropout(s.dropout)
         self.last = nn.Linear(s.n_embd, s.n_embd2)
         self.head = head(s.n_embd2, n_vocab)
 
     def predict(self, idx):
-        x = self.embedding(idx).transpose(1, 2)                             # (B, C, T)
-        skips = 0
+        x, skips = self.embedding(idx), 0                                   # (B, T, C)
         for d, gated, mixed in zip(self.dilations, self.gated, self.mixed, strict=True):
-            filtered, gate = gated(F.pad(x, (d, 0))).chunk(2, 1)            # padded at the left only: causal
-            residual, skip = mixed(self.dropout(filtered.tanh() * gate.sigmoid())).chunk(2, 1)
+            earlier = F.pad(x, (0, 0, d, 0))[:, :x.shape[1]]                # d characters before: nothing from after
+            filtered, gate = gated(torch.cat([earlier, x], 2)).chunk(2, 2)
+            residual, skip = mixed(self.dropout(filtered.tanh() * gate.sigmoid())).chunk(2, 2)
             x, skips = x + residual, skips + skip
-        skips = skips / math.sqrt(len(self.dilations))
-        return self.head(self.dropout(F.relu(self.last(F.relu(skips.transpose(1, 2))))))
+        return self.head(self.dropout(F.relu(self.last(F.relu(skips / math.sqrt(len(self.dilations)))))))
 
 
 class Block(nn.Module):
@@ -398,22 +397,27 @@ def most_likely(model, n, longest, *, prefix=(), device="cpu"):
 CHECKPOINT = "model.pt"
 
 
-def save(path, state):
-    """Write a checkpoint in one move: whoever reads it, at any moment, finds the old one or the new one, whole."""
+def write_whole(path, content):
+    """Write bytes in one move: whoever reads the file, at any moment, finds the old one or the new one, whole."""
     part = path.with_suffix(".part")
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
     try:
         with part.open("wb") as file:
-            file.write(buffer.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        kept = f"The checkpoint before it is still in {path}." if path.exists() else "Nothing was saved."
-        raise Problem(f"the checkpoint could not be written to {path} ({error.strerror}). {kept}") from None
+        kept = "The one before it is still there." if path.exists() else "Nothing was saved."
+        raise Problem(f"{path} could not be written ({error.strerror}). {kept}") from None
+
+
+def save(path, state):
+    """Write a checkpoint."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getbuffer())
 
 
 def load(path):
@@ -480,7 +484,7 @@ class Run:
         torch.manual_seed(s.seed)
         self.model = build_model(s, len(self.chars) + 1, self.longest + 1).to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay,
-                                           betas=(0.9, 0.99), eps=1e-8)
+                                           betas=(0.9, 0.99), fused=torch.device(device).type in ("cpu", "cuda"))
         train = self.data["train"]
         self.characters = (train.lengths + 1).double().mean().item() * min(s.batch_size, len(train))
         self.step, self.best, self.best_loss = 0, None, math.inf
@@ -622,10 +626,9 @@ class Log:
         self.path = work_dir / "log.csv"
         rows = []
         if step and self.path.exists():                                     # a run goes on: what came later is redone
-            with self.path.open(newline="") as file:
-                rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) <= step]
-        with self.path.open("w", newline="") as file:
-            csv.writer(file).writerows([["step", "batch_loss", "val_loss", "learning_rate"], *rows])
+            rows = [line for line in self.path.read_text(errors="replace").splitlines()[1:]
+                    if line.split(",")[0].isdecimal() and int(line.split(",")[0]) <= step]
+        write_whole(self.path, "\n".join(["step,batch_loss,val_loss,learning_rate", *rows, ""]).encode())
         try:
             from torch.utils.tensorboard import SummaryWriter
             self.board = SummaryWriter(str(work_dir))
@@ -633,8 +636,12 @@ class Log:
             self.board = None
 
     def write(self, step, batch_loss, val_loss, learning_rate):
-        with self.path.open("a", newline="") as file:
-            csv.writer(file).writerow([step, f"{batch_loss:.5f}", f"{val_loss:.5f}", f"{learning_rate:.3g}"])
+        try:
+            with self.path.open("a") as file:
+                file.write(f"{step},{batch_loss:.5f},{val_loss:.5f},{learning_rate:.3g}\n")
+        except OSError as error:
+            raise Problem(f"{self.path} could not be written ({error.strerror}). What was saved before is "
+                          "still there.") from None
         if self.board is not None:
             self.board.add_scalar("loss/batch", batch_loss, step)
             self.board.add_scalar("loss/val", val_loss, step)
@@ -837,6 +844,9 @@ def run(argv):
 def main(argv=None):
     try:
         run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:                                                 # its reader has enough: … | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # Python closes stdout once more at exit
     except (Problem, OSError) as problem:
         if os.environ.get("RANK", "0") == "0":                              # of several processes one tells
             print(f"makemore: {problem}", file=sys.stderr)

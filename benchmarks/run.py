@@ -8,6 +8,7 @@ differ, and shared ones are noisy.
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -23,7 +24,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 import torch.nn.functional as F
 
-from mmutils import build_dataset, build_vocabulary, is_lecture_list, load_words, steps
+from mmutils import build_dataset, build_vocabulary, is_lecture_list, load_words, split_words, steps
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -31,8 +32,8 @@ RESULTS = HERE / "results.json"
 
 
 def main():
-    benchmarks = {f.__name__: f for f in (bench_build_dataset, bench_steps, bench_one_layer_step, bench_notebooks,
-                                          bench_makemore_speed, bench_makemore)}
+    benchmarks = {f.__name__: f for f in (bench_build_dataset, bench_steps, bench_one_layer_step, bench_mlp,
+                                          bench_notebooks, bench_makemore_speed, bench_makemore, bench_stand_in)}
     benchmarks = {name.removeprefix("bench_"): f for name, f in benchmarks.items()}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(benchmarks)}")
@@ -134,6 +135,55 @@ def bench_one_layer_step(words):
             "ratio": round(100 * slow / fast)}
 
 
+def mlp(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
+    """Lecture 2's last net from its init: train and dev loss, and seconds of training.
+
+    fast: AdamW, warmed up and then down along half a cosine; else the lecture's loop, lr and from the middle lr / 10.
+    """
+    g = torch.Generator().manual_seed(2147483647)
+    fan_in = Xtr.shape[1] * 10
+    parameters = [torch.randn(shape, generator=g).requires_grad_()
+                  for shape in ((27, 10), (fan_in, 200), (200,), (200, 27), (27,))]
+    C, W1, b1, W2, b2 = parameters
+
+    def forward(X):
+        return torch.tanh(C[X].view(len(X), -1) @ W1 + b1) @ W2 + b2
+
+    optimizer = torch.optim.AdamW(parameters, weight_decay=0.01, fused=True) if fast else None
+    warm_up = n_steps // 10
+    start = time.perf_counter()
+    for i in range(n_steps):
+        ix = torch.randint(0, len(Xtr), (batch,), generator=g)
+        loss = F.cross_entropy(forward(Xtr[ix]), Ytr[ix])
+        for p in parameters:
+            p.grad = None
+        loss.backward()
+        if fast:
+            optimizer.param_groups[0]["lr"] = (lr * (i + 1) / warm_up if i < warm_up else
+                                               lr / 2 * (1 + math.cos(math.pi * (i - warm_up) / (n_steps - warm_up))))
+            optimizer.step()
+        else:
+            for p in parameters:
+                p.data.add_(p.grad, alpha=-lr if i < n_steps / 2 else -lr / 10)
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        losses = [F.cross_entropy(forward(X), Y).item() for X, Y in ((Xtr, Ytr), (Xdev, Ydev))]
+    return {"train": round(losses[0], 4), "dev": round(losses[1], 4), "seconds": round(seconds, 1)}
+
+
+def bench_mlp(words):
+    """Lecture 2: its own recipe, a fast one to the same dev loss, a longer one, and another course's settings."""
+    stoi, _ = build_vocabulary(words)
+    train, dev, _ = split_words(words)
+    data = {k: (*build_dataset(train, stoi, k), *build_dataset(dev, stoi, k)) for k in (3, 4)}
+    return {
+        "lecture": mlp(*data[3], n_steps=200_000, batch=32, lr=0.1, fast=False),
+        "fast": mlp(*data[3], n_steps=3000, batch=256, lr=0.03, fast=True),
+        "10,000 steps of 256": mlp(*data[3], n_steps=10_000, batch=256, lr=0.03, fast=True),
+        "context 4, 200,000 steps of 64": mlp(*data[4], n_steps=200_000, batch=64, lr=0.1, fast=False),
+    }
+
+
 def bench_notebooks(_):
     """Seconds that each notebook takes on one core with one thread, kernel start included."""
     code = ("import nbformat, sys; from nbclient import NotebookClient; "
@@ -195,18 +245,39 @@ MAKEMORE = {
 }
 
 
+def run_makemore(args):
+    """makemore.py with these arguments, on all cores: the final losses, parameters, and seconds of training."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = subprocess.run([sys.executable, "makemore.py", "-o", folder, "--num-samples", "0", *args],
+                             cwd=HERE.parent, check=True, capture_output=True, text=True,
+                             env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}).stdout
+    losses = {part: float(loss) for part, loss in re.findall(r"^(\w+) split: ([\d.]+)", out, re.M)}
+    return losses | {"parameters": int(re.search(r"model: ([\d,]+)", out)[1].replace(",", "")),
+                     "seconds": float(re.findall(r"^step .* ([\d.]+) s$", out, re.M)[-1])}
+
+
 def bench_makemore(_):
     """What makemore.py reaches, on all cores: the final losses, and the seconds of training (looks at val included)."""
     results = {}
     for name, args in MAKEMORE.items():
-        with tempfile.TemporaryDirectory() as folder:
-            out = subprocess.run([sys.executable, "makemore.py", "-o", folder, "--num-samples", "0", *args.split()],
-                                 cwd=HERE.parent, check=True, capture_output=True, text=True,
-                                 env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}).stdout
-        losses = {part: float(loss) for part, loss in re.findall(r"^(\w+) split: ([\d.]+)", out, re.M)}
-        results[name] = {"command": f"python makemore.py {args}".strip(), **losses,
-                         "parameters": int(re.search(r"model: ([\d,]+)", out)[1].replace(",", "")),
-                         "seconds": float(re.findall(r"^step .* ([\d.]+) s$", out, re.M)[-1])}
+        results[name] = {"command": f"python makemore.py {args}".strip(), **run_makemore(args.split())}
+        print(name, results[name], flush=True)
+    return results
+
+
+STAND_IN = {"bigram": "--type bigram", "mlp": "--type mlp",
+            "lstm": "--type lstm --n-layer 1 --n-embd2 128 --dropout 0 --max-steps 1000"}
+
+
+def bench_stand_in(words):
+    """Dev losses on the lecture's list and on the stand-in, each model trained on the list that it is judged on."""
+    stand_in = HERE.parent / "data" / "sampled_names.txt"
+    sampled = stand_in.read_text().split()
+    real = set(words)
+    results = {"share_of_its_words_in_the_list": round(sum(w in real for w in sampled) / len(sampled), 3)}
+    for name, args in STAND_IN.items():
+        lists = {"list": [], "stand_in": ["-i", str(stand_in)]}
+        results[name] = {which: run_makemore([*more, *args.split()])["val"] for which, more in lists.items()}
         print(name, results[name], flush=True)
     return results
 

@@ -12,7 +12,7 @@ import os
 import torch
 import torch.nn.functional as F
 
-from mmutils.data import build_dataset, build_vocabulary, split_words
+from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, split_words
 
 SLACK = 5e-4  # how far two ways to compute the same loss may lie apart (nats)
 
@@ -28,7 +28,7 @@ def expect(name, value, low, high):
     """
     if not low <= high:
         raise ValueError(f"expect({name!r}): low={low!r} must not be above high={high!r}.")
-    value = value.item() if isinstance(value, torch.Tensor) else float(value)
+    value = _number(value)
     bounds = f"within {low:,} to {high:,}" if low < high else f"{low:,}"
     if low <= value <= high:
         print(f"{name}: {bounds}")
@@ -64,6 +64,11 @@ def _check(code):
             return not wrong
         return check
     return decorate
+
+
+def _number(x):
+    """A number, or a tensor with one element (that may still have its graph), as float."""
+    return x.item() if isinstance(x, torch.Tensor) else float(x)
 
 
 # ----- lecture 1 ------------------------------------------------------------------------------------------------------
@@ -234,7 +239,7 @@ def e03_smoothing(answer, words, found):
     def matches(a, b):
         return all(same(a[c], b[c]) for c in b)
 
-    given = {c: float(loss) for c, loss in dev_losses.items()}
+    given = {c: _number(loss) for c, loss in dev_losses.items()}
     finite = {c: loss for c, loss in given.items() if math.isfinite(loss)}
     if len(finite) < 2:
         return "at least two of the dev losses must be finite, to choose from: try more fake counts above 0."
@@ -257,12 +262,13 @@ def e03_smoothing(answer, words, found):
         on_test = min(finite, key=ours["test"].get)
         extra = " It is the best one on test: do not choose there." if best == on_test else ""
         return f"the lowest dev loss, {given[right]:.4f}, belongs to {right}, but you chose {best}.{extra}"
-    if abs(float(test_loss) - ours["test"][best]) > SLACK:
-        if abs(float(test_loss) - given[best]) < SLACK:
+    test_loss = _number(test_loss)
+    if not abs(test_loss - ours["test"][best]) <= SLACK:
+        if abs(test_loss - given[best]) < SLACK:
             return "test_loss is the dev loss again. Score the test names with the chosen fake count."
-        return (f"test_loss is {float(test_loss):.4f}, but with a fake count of {best} test has "
+        return (f"test_loss is {test_loss:.4f}, but with a fake count of {best} test has "
                 f"{ours['test'][best]:.4f}.")
-    found.append(f"Fake count {best}: dev {given[best]:.4f}, test {float(test_loss):.4f}.")
+    found.append(f"Fake count {best}: dev {given[best]:.4f}, test {test_loss:.4f}.")
 
 
 class _Calls(torch.overrides.TorchFunctionMode):
@@ -392,3 +398,223 @@ def e06_own_model(probs, words, found):
     if mean > math.log(side) - SLACK:
         return f"dev loss {mean:.4f} is no better than a uniform guess, {math.log(side):.4f}."
     found.append(f"Dev loss {mean:.4f} over {n:,} characters (standard error about 0.01).")
+
+
+# ----- lecture 2 ------------------------------------------------------------------------------------------------------
+
+def _floor(X, Y):
+    """The lowest loss that anything can have on (X, Y) if it sees X only: their conditional entropy, in nats."""
+    side = max(X.max(), Y.max()).item() + 1
+    context = (X * side ** torch.arange(X.shape[1])).sum(1)  # (N,) a number for each context
+
+    def entropy(numbers):
+        return torch.special.entr(numbers.unique(return_counts=True)[1].double() / len(numbers)).sum().item()
+
+    return entropy(context * side + Y) - entropy(context)
+
+
+def _logits_of(function, X, side):
+    """The logits of function(X), or (None, what is wrong with them)."""
+    with torch.no_grad():
+        logits = torch.as_tensor(function(X)).detach()
+        if logits.shape != (len(X), side):
+            extra = ""
+            if logits.dim() == 3 and logits.shape[-1] == side:
+                extra = (" That is one dimension too many: F.cross_entropy takes the middle one for classes, accepts "
+                         "such logits with some targets, and gives a loss that means nothing.")
+            return None, (f"for contexts of shape {tuple(X.shape)} the logits have the shape {tuple(logits.shape)} "
+                          f"instead of ({len(X)}, {side}): a row for each example.{extra}")
+        if not logits.isfinite().all():
+            return None, ("some logits are nan or infinite: the training has blown up (take a smaller learning rate), "
+                          "or they are logarithms of 0.")
+        if (logits >= 0).all() and torch.allclose(logits.sum(1), torch.ones(len(X), dtype=logits.dtype), atol=1e-3):
+            return None, "these are probabilities: their rows sum to 1. Return the logits, before the softmax."
+        some = X[:64]
+        if not torch.allclose(torch.as_tensor(function(some)), logits[:64], atol=1e-3):
+            return None, ("the logits of an example change with the examples beside it, or from call to call. Switch "
+                          "dropout off when you evaluate, and let no statistics of the batch in.")
+    return logits, None
+
+
+def _judge(function, words):
+    """Score function(X) on the canonical split, three characters of context: (losses by part, None) or (None, wrong).
+
+    Finds the usual ways to a loss that is too good: dev or test in the training data, more than the context seen.
+    """
+    stoi, _ = build_vocabulary(words)
+    names = split_words(words)
+    in_train, losses, error = set(names[0]), {}, {}
+    for part, part_words in zip(("train", "dev", "test"), names, strict=True):
+        X, Y = build_dataset(part_words, stoi, 3)
+        logits, wrong = _logits_of(function, X, len(stoi))
+        if wrong:
+            return None, wrong
+        each = F.cross_entropy(logits.float(), Y, reduction="none")
+        losses[part] = each.mean().item()
+        if losses[part] < _floor(X, Y) - SLACK:
+            return None, (f"the loss on {part} is {losses[part]:.4f}, below {_floor(X, Y):.4f}, which nothing that "
+                          f"sees three characters can reach. The answers got in somewhere.")
+        if part != "train":  # names that also stand in train are no test of anything
+            new = torch.tensor([w not in in_train for w in part_words for _ in range(len(w) + 1)])
+            each = each[new] if new.sum() > 1 else each
+            losses[part, "new"], error[part] = each.mean().item(), (each.var() / len(each)).sqrt().item()
+    for part in ("dev", "test"):  # on a short list, or before training, they lie far apart by chance
+        if losses[part, "new"] < losses["train"] - max(0.03, 3 * error[part]):
+            return None, (f"the loss on {part}, {losses[part]:.4f}, is lower than that on train, "
+                          f"{losses['train']:.4f}: {part} was trained on. Train on split_words(words)[0] only.")
+    low, high = sorted(("dev", "test"), key=lambda part: losses[part, "new"])
+    chance = math.hypot(error[low], error[high])
+    if losses[low, "new"] < losses[high, "new"] - max(0.05, 3 * chance):
+        return None, (f"the loss on {low}, {losses[low]:.4f}, is far below that on {high}, {losses[high]:.4f}; by "
+                      f"chance they differ by {chance:.2f} or so. Names of {low} were trained on.")
+    return losses, None
+
+
+@_check("E01")
+def e01_tuning(answer, words, found):
+    """E01 of lecture 2: answer = (logits, dev_loss). logits(X): int64 (n, 3) → (n, 27). Dev below 2.1 on the list.
+
+    Scored here on all of dev of split_words(words); dev_loss is the loss that the reader quotes for it.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return "the answer must be two things: (logits_mine, dev_loss_mine)."
+    logits_of, quoted = answer
+    if not callable(logits_of):
+        return "logits_mine must be a function: contexts (n, 3) go in, logits (n, 27) come out."
+    losses, wrong = _judge(logits_of, words)
+    if wrong:
+        return wrong
+    quoted = _number(quoted)
+    if not abs(quoted - losses["dev"]) <= SLACK:
+        if abs(quoted - losses["test"]) < SLACK:
+            return (f"dev_loss_mine is {quoted:.4f}, the loss on test. Choices are made on dev; who looks at test on "
+                    f"the way has no test set any more.")
+        if abs(quoted - losses["train"]) < SLACK:
+            return f"dev_loss_mine is {quoted:.4f}, the loss on train. On dev this net has {losses['dev']:.4f}."
+        return (f"dev_loss_mine is {quoted:.4f}, but over all of dev this net has {losses['dev']:.4f}. Take the mean "
+                f"over all of dev, and do not round it. The loss of one minibatch is off by a tenth, by chance.")
+    uniform = math.log(len(build_vocabulary(words)[0]))
+    if losses["dev"] > uniform - SLACK:
+        return f"dev loss {losses['dev']:.4f} is no better than a uniform guess, {uniform:.4f}."
+    if is_lecture_list(words) and losses["dev"] >= 2.1:
+        return (f"dev loss {losses['dev']:.4f}; below 2.1 was asked for. Train {losses['train']:.4f}: "
+                + ("train is high too, so a larger net or more steps will help."
+                   if losses["dev"] - losses["train"] < 0.1 else
+                   "train is far lower, so the net overfits: fewer steps, a smaller net, or weight decay."))
+    # no net gets there without knowing train much better than dev (by 0.08 or so), unless dev is in its train
+    if is_lecture_list(words) and losses["dev"] - losses["train"] < 0.02:
+        return (f"the loss on dev, {losses['dev']:.4f}, is as low as that on train, {losses['train']:.4f}: dev was "
+                f"trained on, or the whole list. Train on split_words(words)[0] only.")
+    found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}; floor of dev with three characters "
+                 f"{_floor(*build_dataset(split_words(words)[1], build_vocabulary(words)[0], 3)):.4f}.")
+    if is_lecture_list(words):
+        found.append("Counts of four characters in a row, smoothed with those of fewer, come to 2.076.")
+
+
+def _mlp(parameters, X):
+    """The lecture's forward pass: [C, W1, b1, W2, b2], contexts (n, block_size) → logits (n, V)."""
+    C, W1, b1, W2, b2 = parameters
+    return torch.tanh(C[X].reshape(len(X), -1) @ W1 + b1) @ W2 + b2
+
+
+@_check("E02")
+def e02_uniform_start(answer, words, found):
+    """E02 of lecture 2: answer = (uniform, init). uniform: a uniform guess's loss. init(n_embd, n_hidden) → parameters.
+
+    The parameters [C, W1, b1, W2, b2] (three characters of context) must start within 0.05 of uniform, and learn: the
+    check trains them for 200 steps of Adam.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return "the answer must be two things: (uniform_mine, init_mine)."
+    uniform, init = answer
+    stoi, _ = build_vocabulary(words)
+    side = len(stoi)
+    right, uniform = math.log(side), _number(uniform)
+    if not abs(uniform - right) <= 1e-3:
+        if abs(uniform - math.log2(side)) < 1e-3:
+            return f"uniform_mine is {uniform:.4f}: that is in bits. The loss is in nats, the natural logarithm."
+        if abs(uniform - 1 / side) < 1e-3:
+            return f"uniform_mine is {uniform:.4f}, the probability of a uniform guess. What is its loss?"
+        if abs(uniform - math.log(side - 1)) < 1e-3:
+            return f"uniform_mine is {uniform:.4f}, that of {side - 1} characters. The '.' is one too: {side}."
+        return f"uniform_mine is {uniform:.4f}. Each of {side} characters has the same probability: what is its −log?"
+    if not callable(init):
+        return "init_mine must be a function of n_embd and n_hidden that returns [C, W1, b1, W2, b2]."
+    X, Y = build_dataset(split_words(words)[0], stoi, 3)
+    for n_embd, n_hidden in ((10, 200), (4, 30)):
+        parameters = [torch.as_tensor(p).detach().clone() for p in init(n_embd, n_hidden)]
+        shapes = [(side, n_embd), (3 * n_embd, n_hidden), (n_hidden,), (n_hidden, side), (side,)]
+        if [tuple(p.shape) for p in parameters] != shapes:
+            return (f"init_mine({n_embd}, {n_hidden}) has the shapes {[tuple(p.shape) for p in parameters]} instead of "
+                    f"{shapes}: C, W1, b1, W2, b2 for three characters of context.")
+        start = F.cross_entropy(_mlp(parameters, X[:20_000]), Y[:20_000]).item()
+        if not abs(start - right) <= 0.05:
+            return (f"with n_embd {n_embd} and n_hidden {n_hidden} the loss starts at {start:.4f}, not within 0.05 of "
+                    f"{right:.4f}. How large are the logits? They are h @ W2 + b2.")
+        _, W1, b1, W2, _ = parameters
+        one = all((p == first).all().item() for p, first in ((W1, W1[:, :1]), (b1, b1[:1]), (W2, W2[:1])))
+        g = torch.Generator().manual_seed(1)
+        optimizer = torch.optim.Adam([p.requires_grad_() for p in parameters], lr=0.01)  # learns from small weights too
+        for _ in range(200):
+            ix = torch.randint(0, len(X), (64,), generator=g)
+            optimizer.zero_grad()
+            F.cross_entropy(_mlp(parameters, X[ix]), Y[ix]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            end = F.cross_entropy(_mlp(parameters, X[:20_000]), Y[:20_000]).item()
+            letters = Y.bincount(minlength=side).double() / len(Y)
+            unigram = -torch.xlogy(letters, letters).sum().item()
+        if not end < unigram - 0.02:
+            return (f"it starts at {start:.4f}, but after 200 steps the loss is {end:.4f}: no better than knowing how "
+                    f"often each letter occurs ({unigram:.4f}). It does not learn from the context. Is a whole layer "
+                    f"zero, or are all neurons the same?")
+        if one:
+            return (f"it starts at {start:.4f}, but all {n_hidden} neurons are the same, in W1, b1 and W2. They get "
+                    f"the same gradients and stay the same: a net with one neuron. Draw W1 or W2 at random.")
+    found.append(f"The uniform loss is {right:.4f}, the net starts at {start:.4f} and learns.")
+
+
+@_check("E03")
+def e03_direct(answer, words, found):
+    """E03 of lecture 2: answer = (parameters, forward), [C, W1, b1, W2, b2, Wd] and forward(parameters, X) → logits.
+
+    logits = tanh(emb @ W1 + b1) @ W2 + b2 + emb @ Wd with emb = C[X] side by side, three characters of context.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return "the answer must be two things: (parameters_direct, forward_direct)."
+    parameters, forward = answer
+    if not callable(forward):
+        return "forward_direct must be a function: forward_direct(parameters, X) returns the logits."
+    parameters = [torch.as_tensor(p).detach() for p in parameters]
+    stoi, _ = build_vocabulary(words)
+    if len(parameters) != 6:
+        return f"there are {len(parameters)} parameters; six are needed: C, W1, b1, W2, b2 and Wd."
+    C, W1, b1, W2, b2, Wd = parameters
+    if Wd.shape != (C.shape[1] * 3, len(stoi)):
+        return (f"Wd has the shape {tuple(Wd.shape)}; from the three embeddings to the logits it is "
+                f"({C.shape[1] * 3}, {len(stoi)}).")
+    losses, wrong = _judge(lambda X: forward(parameters, X), words)
+    if wrong:
+        return wrong
+    if (Wd == 0).all():
+        return "Wd is still all zeros: it has not been trained. Is it in the list that is updated?"
+    X, _ = build_dataset(split_words(words)[1][:200], stoi, 3)
+    with torch.no_grad():
+        emb = C[X].reshape(len(X), -1)
+        full, without, nothing = (torch.as_tensor(forward(some, X)) for some in (
+            parameters, [*parameters[:3], W2 * 0, b2, Wd], [p * 0 for p in parameters]))
+        if torch.allclose(full, nothing, atol=1e-5):
+            return ("the logits stay the same whatever parameters it gets: forward_direct(parameters, X) must take "
+                    "them from its argument.")
+        if torch.allclose(full, without, atol=1e-5):
+            return "with W2 = 0 the logits stay the same: the hidden layer is not used in forward_direct."
+        if torch.allclose(without, b2.expand_as(without), atol=1e-5):
+            return "with W2 = 0 the logits no longer depend on the context: Wd is not used in forward_direct."
+        if not torch.allclose(without, emb @ Wd + b2, atol=1e-3):
+            return ("with W2 = 0 the logits must be emb @ Wd + b2, with no nonlinearity on the way. They are "
+                    "something else.")
+        if torch.allclose(full - without, (emb @ W1 + b1) @ W2, atol=1e-3):
+            return "the hidden layer is linear, so it adds nothing to emb @ Wd: its tanh is missing."
+    if losses["dev"] > math.log(len(stoi)) - 0.5:
+        return f"the connection is right, but the net is hardly trained: dev loss {losses['dev']:.4f}."
+    found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}.")

@@ -40,3 +40,39 @@ def own_words():
             word += letters[int(len(letters) * g.random() ** 1.5)]
         words.append(word)
     return words
+
+
+@pytest.fixture
+def verdict(capsys):
+    """Run a check; give what it returns and what it prints. No warnings on the way."""
+    def verdict(check, answer, *rest):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = check(answer, *rest)
+        printed = capsys.readouterr()
+        assert printed.err == "" and printed.out.endswith("\n") and printed.out.count("\n") == 1
+        return result, printed.out
+    return verdict
+
+
+@pytest.fixture
+def wrong(verdict):
+    """Run a check on a wrong answer: it must say no, with these words."""
+    def wrong(words_to_find, check, answer, *rest):
+        result, told = verdict(check, answer, *rest)
+        assert result is False, told
+        assert f"{check.__name__[:3].upper()}: not yet. " in told
+        for word in [words_to_find] if isinstance(words_to_find, str) else words_to_find:
+            assert word.lower() in told.lower()
+    return wrong
+
+
+@pytest.fixture
+def right(verdict):
+    """Run a check on a right answer: it must say yes."""
+    def right(check, answer, *rest):
+        result, told = verdict(check, answer, *rest)
+        assert result is True, told
+        assert told.startswith(f"{check.__name__[:3].upper()}: right. ")
+        return told
+    return right

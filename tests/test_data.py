@@ -386,3 +386,12 @@ def test_reading_a_file_of_ones_own_warns_of_nothing(write):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_words(write("emma\n"))
+
+
+def test_the_stand_in_is_as_long_as_the_lectures_list_and_made_of_the_same_letters():
+    words = load_words(mmutils.data.DATA / "sampled_names.txt")
+    assert len(words) == 32_033
+    assert all(2 <= len(word) <= 15 for word in words)
+    assert sorted(set("".join(words))) == list("abcdefghijklmnopqrstuvwxyz")
+    assert not is_lecture_list(words)
+    assert 5.9 < sum(map(len, words)) / len(words) < 6.3

@@ -974,6 +974,37 @@ def test_on_a_full_disk_a_first_checkpoint_is_not_left_in_pieces(folder, fork):
     assert [path for path in Path("names").iterdir() if path.name != "log.csv"] == []
 
 
+@pytest.mark.parametrize("room", [-100, 5])
+def test_a_log_that_cannot_be_written_is_told_by_name(folder, fork, program, room):
+    train(program, "--type", "bigram", *RUN)
+    path = Path("names/log.csv")
+    path.write_text("step,batch_loss,val_loss,learning_rate\n" + "10,2.5,2.5,0.01\n" * 300)
+    ended = fork("-i", "names.txt", "-o", "names", "--resume", "--max-steps", 40,
+                 first=at_most(path.stat().st_size + room)).wait()      # room -100: no new start, 5: no further row
+    told(ended, "log.csv", "could not be written", "still there")
+    assert path.read_text().count("\n") >= 301 and checkpoint("names")["step"] == 20
+
+
+@pytest.mark.parametrize("damage", ["", "step,batch", "\x00\xff,,\n12", "step,batch_loss,val_loss,learning_rate\nten,1,2,3"])
+def test_a_damaged_log_does_not_keep_a_run_from_going_on(folder, program, damage):
+    train(program, "--type", "bigram", *RUN)
+    Path("names/log.csv").write_text(damage, encoding="latin-1")
+    train(program, "--resume", "--max-steps", 40)
+    assert checkpoint("names")["step"] == 40
+    assert [int(row["step"]) for row in log_rows("names")][-1] == 40
+
+
+def test_a_reader_that_has_enough_is_no_error(folder, program):
+    train(program, "--type", "bigram", *RUN)
+    command = [sys.executable, str(Path(makemore.__file__).resolve()), "-o", "names", "--sample-only",
+               "--num-samples", "40000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout.readline() == "Sampling:\n"
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 0
+
+
 # ----- bad input ------------------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")

@@ -121,19 +121,38 @@ def test_every_link_inside_the_repository_resolves(path):
 
 # ----- other settings -------------------------------------------------------------------------------------------------
 
+# few steps, so that trying other values takes little time
+QUICK = {
+    "1_bigrams": {},
+    "2_mlp": {"overfit_steps": 20, "sweep_steps": 20, "sweep_runs": 2, "first_training": 3, "first_decay": 2,
+              "wide_steps": 3, "max_steps": 5, "fast_steps": 3, "size_steps": 3, "bench_steps": 2, "bench_seeds": 2},
+}
 SMALL = {
     "1_bigrams": {"seed": 1, "n_names": 1, "fake_count": 0, "learning_rate": 0.1, "n_steps": 0, "penalty": 0,
                   "penalty_steps": 0, "split_seed": 7, "fractions": (0.4, 0.3, 0.3), "max_context": 1,
                   "strength": 0.01, "temperature": 0.02},
+    "2_mlp": {"block_size": 1, "n_embd": 1, "n_hidden": 1, "batch_size": 1, "overfit_steps": 0, "overfit_rate": 1e-6,
+              "sweep_low": -6.0, "sweep_high": -6.0, "sweep_steps": 1, "sweep_runs": 1, "first_rate": 1e-6,
+              "first_training": 0, "first_decay": 0, "wide_hidden": 1, "wide_steps": 0, "wide_rate": 1e-6,
+              "wide_start": 0, "max_steps": 0, "learning_rate": 1e-6, "temperature": 0.01, "fast_steps": 0,
+              "fast_batch": 1, "fast_sgd_rate": 1e-6, "fast_rate": 1e-6, "small_size": (1, 1), "right_size": (1, 2),
+              "large_size": (2, 1), "size_steps": 0, "bench_steps": 0, "bench_seeds": 1},
 }
 LARGE = {
     "1_bigrams": {"seed": 0, "n_names": 50, "fake_count": 10**9, "learning_rate": 1e5, "n_steps": 4, "penalty": 1e3,
                   "penalty_steps": 900, "split_seed": -1, "fractions": (0.998, 0.001, 0.001), "max_context": 12,
                   "strength": 1e9, "temperature": 1e3},
+    "2_mlp": {"block_size": 10, "n_embd": 64, "n_hidden": 50, "batch_size": 4096, "overfit_rate": 1e4,
+              "sweep_low": -1.0, "sweep_high": 6.0, "first_rate": 1e3, "wide_hidden": 1000, "wide_rate": 1e3,
+              "wide_start": 100, "learning_rate": 1e4, "temperature": 100, "fast_batch": 4096, "fast_sgd_rate": 1e4,
+              "fast_rate": 10, "small_size": (64, 1), "right_size": (1, 1000), "large_size": (1, 1)},
 }
 WRONG = {  # two at a time where one error would keep the other from being reached
     "1_bigrams": [{"fake_count": -1, "n_steps": -1, "max_context": 13, "temperature": 0},
                   {"fractions": (1, 0, 0), "penalty_steps": -1, "strength": 0}],
+    "2_mlp": [{"block_size": 0, "max_steps": -1, "temperature": 0, "wide_rate": -0.1, "fast_batch": 2.5},
+              {"n_hidden": "200", "sweep_runs": 0, "overfit_rate": float("nan"), "wide_steps": -20_000,
+               "bench_steps": -1}],
 }
 
 
@@ -143,14 +162,15 @@ def errors_with(path, settings, *, go_on=False):
     Returns the errors as (name, message); stops at the first one unless go_on.
     """
     notebook = nbformat.read(path, as_version=4)
-    left = dict(settings)
+    found = set()
     for cell in notebook.cells:
         if "parameters" in tags(cell):
-            for name in list(left):
-                cell.source, n = re.subn(rf"^{name} = .*$", f"{name} = {left[name]!r}", cell.source, flags=re.M)
+            for name, value in settings.items():                            # a name may be set again further down
+                value = f"float('{value}')" if value != value else repr(value)
+                cell.source, n = re.subn(rf"^{name} = .*$", f"{name} = {value}", cell.source, flags=re.M)
                 if n:
-                    del left[name]
-    assert not left, f"there are no settings {sorted(left)}"
+                    found.add(name)
+    assert found == settings.keys(), f"there are no settings {sorted(settings.keys() - found)}"
     manager, client = start_new_kernel(kernel_name="python3", cwd=str(path.parent),
                                        env=os.environ | {"MMUTILS_TEST": "tell"})
     errors = []
@@ -170,14 +190,14 @@ def errors_with(path, settings, *, go_on=False):
 
 @pytest.mark.parametrize("settings", [SMALL, LARGE], ids=["small", "large"])
 @each_notebook
-def test_runs_through_with_odd_settings(path, settings, lecture_words):
-    assert errors_with(path, settings[path.stem]) == []
+def test_runs_through_with_odd_settings(path, settings):
+    assert errors_with(path, QUICK[path.stem] | settings[path.stem]) == []
 
 
 @pytest.mark.parametrize("path, wrong", [(path, wrong) for path in NOTEBOOKS for wrong in WRONG[path.stem]],
                          ids=lambda value: value.stem if isinstance(value, Path) else ", ".join(value))
-def test_a_wrong_setting_is_named_in_a_clear_error(path, wrong, lecture_words):
-    errors = errors_with(path, wrong, go_on=True)
+def test_a_wrong_setting_is_named_in_a_clear_error(path, wrong):
+    errors = errors_with(path, QUICK[path.stem] | wrong, go_on=True)
     assert "AssertionError" not in [name for name, _ in errors]
     messages = "\n".join(message for name, message in errors if name == "ValueError")
     for name in wrong:
