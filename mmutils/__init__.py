@@ -3,9 +3,10 @@
 from mmutils.checks import expect
 from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, load_words, split_words
 from mmutils.steps import steps
+from mmutils.watch import watch
 
 __all__ = ["build_dataset", "build_vocabulary", "expect", "is_lecture_list", "load_words", "split_words", "steps",
-           "use_style"]
+           "use_style", "watch"]
 
 
 def __getattr__(name):

@@ -386,11 +386,13 @@ def lr_sweep(exponents, losses, *, window=50, title="", ylabel="loss (nats per c
     losses[~losses.isfinite()] = math.nan
     for k, run in enumerate(losses.tolist()):
         ax.plot(exponents.tolist(), run, color=BLUE, alpha=0.25, linewidth=0.6, label=None if k else "single sweeps")
-    mean = smoothed(losses.nanmean(0), window)
+    each_step = losses.nanmean(0)
+    mean = smoothed(each_step, window)
     first = (len(exponents) - len(mean)) // 2  # a mean stands in the middle of its steps
     ax.plot(exponents[first:first + len(mean)].tolist(), mean.tolist(), color=RED,
-            label=f"mean of {len(losses)} sweeps and {min(window, len(exponents))} steps")
-    start = losses[:, :10].nanmean().nan_to_num(1.0).item()
+            label=f"mean of {len(losses)} sweeps and {min(window, len(exponents))} steps" if len(losses) > 1 else
+            f"mean of {min(window, len(exponents))} steps")
+    start = each_step[each_step.isfinite()][:10].mean().nan_to_num(1.0).item() or 1.0
     ax.set(title=title, xlabel="exponent of the learning rate (−1 is 0.1)", ylabel=ylabel, ylim=(0, 1.3 * start))
     ax.legend(loc="upper right")
     return ax
@@ -409,8 +411,9 @@ def embedding_map(C, itos, *, title="", ax=None):
         centred = C - C.mean(0)
         _, S, V = torch.linalg.svd(centred, full_matrices=False)
         V = V * V[range(len(V)), V.abs().argmax(1)].sign()[:, None]  # a direction's sign is free: fix it
+        S[S.lt(C.abs().max() * 1e-6)] = 0  # where nothing spreads, draw no rounding errors
         shares = (S**2 / (S**2).sum().clamp(min=1e-30)).tolist()
-        C = centred @ V[:2].T
+        C = centred @ V[:2].T * (S[:2] > 0)
         names = [f"component {k + 1} ({shares[k]:.0%} of the variance)" for k in range(2)]
     x = C[:, 0].tolist()
     y = C[:, 1].tolist() if C.shape[1] > 1 else [0.0] * len(C)
@@ -420,4 +423,194 @@ def embedding_map(C, itos, *, title="", ax=None):
         ax.text(x[i], y[i], itos[i], ha="center", va="center_baseline", weight="bold" if vowel[i] else "normal")
     ax.margins(0.08)
     ax.set(title=title, xlabel=names[0], ylabel=names[1] if C.shape[1] > 1 else "")
+    return ax
+
+
+# ----- lecture 3: what goes on inside a deep net ----------------------------------------------------------------------
+
+def _layers(model):
+    """The layers of a list, or the modules of a torch.nn model that have no children, with their numbers from 1."""
+    if isinstance(model, torch.nn.Module):
+        model = [module for module in model.modules() if not list(module.children())]
+    return list(enumerate(model, start=1))
+
+
+def _watched(model, only):
+    """(label, output) of each layer that has kept one; only: the names of the kinds of layers wanted, or None: all.
+
+    Raises ValueError if there is none.
+    """
+    kinds = None if only is None else {only} if isinstance(only, str) else set(only)
+    wanted = [(i, layer) for i, layer in _layers(model) if kinds is None or type(layer).__name__ in kinds]
+    found = [(f"{i} {type(layer).__name__}", layer.out) for i, layer in wanted
+             if isinstance(getattr(layer, "out", None), torch.Tensor)]
+    if not found:
+        there = sorted({type(layer).__name__ for _, layer in _layers(model)})
+        raise ValueError(f"No layer of the kind {' or '.join(sorted(kinds)) if kinds else 'any'} has kept its output. "
+                         f"The kinds in this model: {', '.join(there) or 'none'}. Run it in a block "
+                         f"`with watch(model):`, or keep the output as self.out.")
+    return found
+
+
+def _gradient_of(label, tensor):
+    if tensor.grad is None:
+        raise ValueError(f"{label} has no gradient. Call loss.backward() before, and have autograd keep the gradient "
+                         f"of what lies inside: in a block `with watch(model):`, or with out.retain_grad().")
+    return tensor.grad
+
+
+def activation_stats(model, *, only="Tanh", limit=0.97):
+    """What each layer puts out: a Table of layer, shape, mean, std and % saturated (beyond ±limit).
+
+    model: a list of layers with `.out`, or a torch.nn model that ran under watch(). only: the kinds of layers (names).
+    """
+    rows = []
+    for label, out in _watched(model, only):
+        out = out.detach().float()
+        rows.append([label, str(tuple(out.shape)), out.mean().item(), out.std().item(),
+                     100 * (out.abs() > limit).float().mean().item()])
+    return Table(["layer", "shape", "mean", "std", "% saturated"], rows, digits=2)
+
+
+def gradient_stats(model, *, only="Tanh"):
+    """The gradient of the loss with respect to what each layer puts out: a Table of layer, shape, mean and std."""
+    rows = []
+    for label, out in _watched(model, only):
+        grad = _gradient_of(label, out).float()
+        rows.append([label, str(tuple(grad.shape)), f"{grad.mean().item():+.1e}", f"{grad.std().item():.1e}"])
+    return Table(["layer", "shape", "mean", "std"], rows)
+
+
+def weight_stats(parameters):
+    """The gradients of the weights: a Table of parameter, shape, mean, std and grad:data, the ratio of their stds.
+
+    parameters: tensors with .grad, or a torch.nn model. As in the lecture only those of two dimensions and more are
+    listed: biases and gains are few numbers.
+    """
+    rows = []
+    for label, p in _weights(parameters):
+        grad = _gradient_of(label, p)
+        rows.append([label, str(tuple(p.shape)), f"{grad.mean().item():+.1e}", f"{grad.std().item():.1e}",
+                     f"{(grad.std() / p.data.std()).item():.1e}"])
+    return Table(["parameter", "shape", "mean", "std", "grad:data"], rows)
+
+
+def _weights(parameters):
+    """(label, parameter) of those with two dimensions and more, numbered as in the whole list."""
+    if isinstance(parameters, torch.nn.Module):
+        parameters = list(parameters.parameters())
+    return [(f"weight {i}", p) for i, p in enumerate(parameters) if p.dim() >= 2]
+
+
+def update_stats(ud, parameters, *, last=0.1):
+    """How large the updates are beside the data: a Table of parameter, shape, and the mean of log10(update:data).
+
+    ud: a list with a row for each step looked at, in it for every parameter log10(std of the update / std of the data),
+    as the lecture collects it. The mean is over the last tenth of the rows (last: which share), at least one.
+    """
+    if not len(ud):
+        raise ValueError("ud is empty: no step has been looked at. Train for some steps first.")
+    n = max(1, int(last * len(ud)))
+    mean = torch.tensor(ud[-n:], dtype=torch.float32).mean(0)
+    place = {id(p): i for i, p in enumerate(_all(parameters))}
+    rows = [[label, str(tuple(p.shape)), mean[place[id(p)]].item()] for label, p in _weights(parameters)]
+    return Table(["parameter", "shape", "log10(update:data)"], rows, digits=2)
+
+
+def _all(parameters):
+    return list(parameters.parameters() if isinstance(parameters, torch.nn.Module) else parameters)
+
+
+def _histograms(named, *, title, xlabel, bins=100, ax=None):
+    """Lines for the distributions of named tensors, over one range of values."""
+    ax = _axes(ax, (8, 3))
+    for k, (label, values) in enumerate(named):
+        values = values.detach().float().flatten()
+        values = values[values.isfinite()]
+        if not len(values):
+            continue
+        top = values.abs().max().item() or 1.0
+        density, edges = torch.histogram(values, bins, range=(-top, top), density=True)
+        ax.plot(((edges[:-1] + edges[1:]) / 2).tolist(), density.tolist(), LINES[k % len(LINES)], color=f"C{k % 6}",
+                label=label)
+    ax.set(title=title, xlabel=xlabel, ylabel="density")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def activations(model, *, only="Tanh", limit=0.97, title="Activations", ax=None):
+    """Picture 1: the distribution of what each layer puts out, with the numbers of activation_stats()."""
+    table = activation_stats(model, only=only, limit=limit)
+    named = [(f"{label}: mean {mean:+.2f}, std {std:.2f}, {full:.1f}% beyond ±{limit:g}", out)
+             for (label, _, mean, std, full), (_, out) in zip(table.rows, _watched(model, only), strict=True)]
+    return _histograms(named, title=title, xlabel="activation", ax=ax)
+
+
+def gradients(model, *, only="Tanh", title="Gradients of the activations", ax=None):
+    """Picture 2: the distribution of the gradient of what each layer puts out, with gradient_stats()' numbers."""
+    table = gradient_stats(model, only=only)
+    named = [(f"{label}: mean {mean}, std {std}", out.grad)
+             for (label, _, mean, std), (_, out) in zip(table.rows, _watched(model, only), strict=True)]
+    return _histograms(named, title=title, xlabel="gradient", ax=ax)
+
+
+def weight_gradients(parameters, *, title="Gradients of the weights", ax=None):
+    """Picture 3: the distribution of each weight matrix's gradient, with the numbers of weight_stats()."""
+    table = weight_stats(parameters)
+    named = [(f"{label} {shape}: std {std}, grad:data {ratio}", p.grad)
+             for (label, shape, _, std, ratio), (_, p) in zip(table.rows, _weights(parameters), strict=True)]
+    return _histograms(named, title=title, xlabel="gradient", ax=ax)
+
+
+def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", ax=None):
+    """Picture 4: log10(update:data) of each weight matrix over the steps, with a line at −3, a good size.
+
+    ud, parameters: as for update_stats(). every: how many steps lie between two rows of ud.
+    """
+    ax = _axes(ax, (8, 3))
+    table = update_stats(ud, parameters)
+    place = {id(p): i for i, p in enumerate(_all(parameters))}
+    x = [every * i for i in range(len(ud))]
+    for k, ((label, shape, mean), (_, p)) in enumerate(zip(table.rows, _weights(parameters), strict=True)):
+        ax.plot(x, [row[place[id(p)]] for row in ud], LINES[k % len(LINES)], color=f"C{k % 6}", linewidth=1,
+                label=f"{label} {shape}: {mean:.2f} at the end")
+    ax.axhline(-3, color="black", linewidth=1)
+    ax.text(0, -3, "−3", va="bottom", ha="left")
+    ax.set(title=title, xlabel="step", ylabel="log10(update:data)")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def four_pictures(model, parameters, ud, *, only="Tanh", every=1, title=""):
+    """All four pictures of lecture 3 on one figure. Returns the array of its four Axes."""
+    fig, axes = plt.subplots(2, 2, figsize=(11, 6))
+    activations(model, only=only, ax=axes[0, 0])
+    gradients(model, only=only, ax=axes[0, 1])
+    weight_gradients(parameters, ax=axes[1, 0])
+    update_ratios(ud, parameters, every=every, ax=axes[1, 1])
+    fig.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return axes
+
+
+def saturation(h, *, limit=0.99, title="", ax=None):
+    """Which activations are saturated: h (n, units) as an image, white where |h| is beyond the limit, else black.
+
+    A row is an example, a column a neuron. A column that is all white is a neuron that no example gets through to.
+    """
+    ax = _axes(ax, (8, 1.2 + 3.2 * len(h) / max(40, h.shape[1])))
+    ax.imshow((h.detach().abs() > limit).float().numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto")
+    ax.grid(False)
+    ax.set(title=title, xlabel="neuron", ylabel="example")
+    return ax
+
+
+def gradient_image(grad, *, title="", xlabel="", ylabel="", ax=None):
+    """A gradient (or weights) of two dimensions as an image: red is positive, blue negative, white 0."""
+    ax = _axes(ax, (8, 3.4))
+    grad = grad.detach().float().nan_to_num(0.0, 0.0, 0.0)
+    top = grad.abs().max().item() or 1.0
+    image = ax.imshow(grad.numpy(), cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), aspect="auto")
+    ax.figure.colorbar(image, ax=ax)
+    ax.grid(False)
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return ax

@@ -63,7 +63,7 @@ def test_a_check_says_no_to_junk_and_never_raises(capsys, own_words, check, junk
 ANSWERS_THAT_FAIL = [(fails, 2.0), (math.log(27), fails), ([torch.zeros(27, 2), *[torch.zeros(6, 27)] * 5], fails)]
 
 
-@pytest.mark.parametrize("check, answer", zip(CHECKS, ANSWERS_THAT_FAIL, strict=True))
+@pytest.mark.parametrize("check, answer", list(zip(CHECKS, ANSWERS_THAT_FAIL, strict=True)))
 def test_a_mistake_inside_the_readers_function_is_told(wrong, own_words, check, answer):
     wrong(["could not be used", "RuntimeError", "a mistake of the reader's"], check, answer, own_words)
 
@@ -85,10 +85,10 @@ def direct(parameters, X):
     return mlp(parameters[:5], X) + C[X].view(len(X), -1) @ Wd
 
 
-def fresh(n_embd, n_hidden, factors=(1, 0.2, 0.01, 0.01, 0), dtype=torch.float32):
+def fresh(n_embd, n_hidden, factors=(1, 0.2, 0.01, 0.01, 0), dtype=torch.float32, side=27):
     """C, W1, b1, W2, b2 from the normal distribution, each times its factor; with six factors Wd too."""
     g = torch.Generator().manual_seed(1)
-    shapes = [(27, n_embd), (3 * n_embd, n_hidden), (n_hidden,), (n_hidden, 27), (27,), (3 * n_embd, 27)]
+    shapes = [(side, n_embd), (3 * n_embd, n_hidden), (n_hidden,), (n_hidden, side), (side,), (3 * n_embd, side)]
     return [f * torch.randn(shape, generator=g, dtype=dtype) for shape, f in zip(shapes, factors, strict=False)]
 
 
@@ -178,6 +178,20 @@ def test_a_check_leaves_the_readers_net_and_random_numbers_alone(right, own_word
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_the_checks_take_a_list_in_any_alphabet(right, wrong, own_words):
+    consonants, greek = "bcdfghjklmnpqrstvwxyz", "βγδζθκλμνξπ"
+    table = {ord(ch): greek[i % len(greek)] for i, ch in enumerate(consonants)}
+    words = [word.translate(table | dict(zip(map(ord, "aeiou"), "αεηιω", strict=True))) for word in own_words]
+    train, side = split_words(words)[0], 17
+    assert len(build_vocabulary(words)[0]) == side
+    net = trained(mlp, fresh(4, 30, side=side), train)
+    right(e01_tuning, e01_answer(lambda X: mlp(net, X), words), words)
+    right(e02_uniform_start, (math.log(side), lambda *sizes: fresh(*sizes, side=side)), words)
+    wrong("that of 16 characters", e02_uniform_start, (math.log(16), fresh), words)
+    wrong("[(17, 10), (30, 200), (200,), (200, 17), (17,)]", e02_uniform_start, (math.log(side), fresh), words)
+    right(e03_direct, (trained(direct, fresh(4, 30, (1, 0.2, 0.01, 0.1, 0, 0.1), side=side), train), direct), words)
+
+
 # ----- E01 ------------------------------------------------------------------------------------------------------------
 
 def embedded(net, X):
@@ -204,6 +218,7 @@ E01_RIGHT = {
     "array": lambda train, net, stoi: lambda X: mlp(net, X).numpy(),
     "log-probabilities": lambda train, net, stoi: lambda X: mlp(net, X).log_softmax(1),
     "all logits higher": lambda train, net, stoi: lambda X: mlp(net, X) + 100,
+    "without the largest of all": lambda train, net, stoi: lambda X: mlp(net, X) - mlp(net, X).max(),
     "made double": lambda train, net, stoi: lambda X: mlp([p.double() for p in net], X),
     "a larger net, trained as double": lambda train, net, stoi: large(train),
     "no hidden layer": lambda train, net, stoi: no_hidden_layer(train),
@@ -259,26 +274,28 @@ E01_WRONG = {
     "overflow": ("smaller learning rate", lambda net, X: mlp(net, X).exp() * 1e38),
     "logarithm of 0": ("logarithms of 0", lambda net, X: mlp(net, X).clamp(min=0).log()),
     "dropout left on": ("Switch dropout off", lambda net, X: F.dropout(mlp(net, X), 0.1)),
-    "statistics of the batch": ("statistics of the batch", lambda net, X: mlp([*net[:3], net[3] / 9, net[4]], X)
-                                - embedded(net, X).mean()),
+    "mean of the batch": ("statistics of the batch", lambda net, X: mlp(net, X) - mlp(net, X).mean(0)),
     "batch norm by hand": ("statistics of the batch", lambda net, X: F.batch_norm(mlp(net, X), None, None,
                                                                                    training=True)),
     "softmax over the examples": ("the examples beside it", lambda net, X: mlp(net, X).softmax(0)),
-    "uniform": ("no better than a uniform guess", lambda net, X: torch.zeros(len(X), 27)),
-    "upside down": ("no better than a uniform guess", lambda net, X: -mlp(net, X)),
-    "far too sure": ("no better than a uniform guess", lambda net, X: 30 * mlp(net, X)),
-    "untrained": ("no better than a uniform guess", lambda net, X: mlp(fresh(10, 200, (1,) * 5), X)),
-    "targets as contexts": ("no better than a uniform guess", lambda net, X: 10 * F.one_hot(X[:, 2], 27).float()),
+}
+USELESS = {
+    "all the same": lambda net, X: torch.zeros(len(X), 27),
+    "upside down": lambda net, X: -mlp(net, X),
+    "far too sure": lambda net, X: 30 * mlp(net, X),
+    "untrained": lambda net, X: mlp(fresh(10, 200, (1,) * 5), X),
+    "the same letter again": lambda net, X: 10.0 * F.one_hot(X[:, 2], 27),
 }
 
 
 @pytest.mark.parametrize("telling, forward", E01_WRONG.values(), ids=E01_WRONG)
-def test_e01_says_no(wrong, own_words, stoi, parts, net, telling, forward):
-    def function(X):
-        return forward(net, X)
+def test_e01_says_no(wrong, own_words, net, telling, forward):
+    wrong(telling, e01_tuning, (lambda X: forward(net, X), 2.0), own_words)
 
-    uniform = "uniform" in telling  # the others are wrong whatever loss is quoted
-    wrong(telling, e01_tuning, (function, loss_on(function, parts[1], stoi) if uniform else 2.0), own_words)
+
+@pytest.mark.parametrize("forward", USELESS.values(), ids=USELESS)
+def test_e01_says_no_to_a_net_that_knows_nothing_and_suspects_it_of_nothing(wrong, own_words, net, forward):
+    wrong("no better than a uniform guess", e01_tuning, e01_answer(lambda X: forward(net, X), own_words), own_words)
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.2), nn.BatchNorm1d(30)], ids=str)
@@ -346,6 +363,16 @@ def test_e01_says_no_to_a_function_that_has_the_answers(wrong, own_words, stoi, 
     name = ("train", "dev", "test")[part]
     wrong([f"the loss on {name}", "which nothing that sees three characters can reach", "answers got in"],
           e01_tuning, e01_answer(peeks, own_words), own_words)
+
+
+def test_e01_prints_the_floor_of_dev(right, own_words, parts, net):
+    after = {}
+    for word in parts[1]:
+        for k, ch in enumerate(word + "."):
+            after.setdefault(("..." + word)[k:k + 3], []).append(ch)
+    each = [math.log(len(chars) / chars.count(ch)) for chars in after.values() for ch in chars]
+    told = right(e01_tuning, e01_answer(lambda X: mlp(net, X), own_words), own_words)
+    assert f"floor of dev with three characters {sum(each) / len(each):.4f}" in told
 
 
 def test_e01_wants_a_function(wrong, own_words, net):

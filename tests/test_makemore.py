@@ -985,7 +985,8 @@ def test_a_log_that_cannot_be_written_is_told_by_name(folder, fork, program, roo
     assert path.read_text().count("\n") >= 301 and checkpoint("names")["step"] == 20
 
 
-@pytest.mark.parametrize("damage", ["", "step,batch", "\x00\xff,,\n12", "step,batch_loss,val_loss,learning_rate\nten,1,2,3"])
+@pytest.mark.parametrize("damage", ["", "step,batch", "\x00\xff,,\n12",
+                                    "step,batch_loss,val_loss,learning_rate\nten,1,2,3"])
 def test_a_damaged_log_does_not_keep_a_run_from_going_on(folder, program, damage):
     train(program, "--type", "bigram", *RUN)
     Path("names/log.csv").write_text(damage, encoding="latin-1")
