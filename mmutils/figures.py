@@ -140,6 +140,7 @@ def loss_curve(losses, *, window=1, floor=None, floor_name="floor", title="", yl
     if floor is not None:
         ax.axhline(floor, color="black", linestyle="--", linewidth=1, label=f"{floor_name} {floor:.4f}")
     ax.set(title=title, xlabel="step", ylabel=ylabel)
+    ax.locator_params(axis="x", nbins=5)  # long runs have long numbers
     ax.legend()
     return ax
 
