@@ -64,7 +64,7 @@ RECIPES = {
     "gru":         (2,  0,    64,     192,     0,   0.3,    256,   1e-2,          0.1,          3000),
     "lstm":        (2,  0,    64,     192,     0,   0.3,    256,   1e-2,          0.1,          3000),
     "cnn":         (8,  0,    96,      96,    16,   0.2,    128,   3e-3,          0.1,          6000),
-    "transformer": (4,  4,    64,      64,     0,   0.1,    256,   4e-3,          0.1,          4000),
+    "transformer": (4,  4,    64,      64,     0,   0.1,    128,   3e-3,          0.01,         3800),
 }
 NAMES = ("n_layer", "n_head", "n_embd", "n_embd2", "block_size", "dropout", "batch_size", "learning_rate",
          "weight_decay", "max_steps")
@@ -240,7 +240,7 @@ class Block(nn.Module):
 class Transformer(Model):
     """Embeddings of characters and places, n_layer blocks of attention and MLP, logits.
 
-    Vaswani et al. 2017, "Attention Is All You Need"; norms in front and the initial weights as in GPT-2.
+    Vaswani et al. 2017, "Attention Is All You Need"; the norms stand in front, as in GPT-2.
     """
 
     def __init__(self, s, n_vocab, n_places):
@@ -251,12 +251,6 @@ class Transformer(Model):
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.n_layer))
         self.norm = nn.LayerNorm(s.n_embd)
         self.dropout = nn.Dropout(s.dropout)
-        for name, p in self.named_parameters():
-            if p.dim() > 1:
-                last_of_branch = name.endswith(("project.weight", "mlp.2.weight"))
-                nn.init.normal_(p, std=0.02 / math.sqrt(2 * s.n_layer) if last_of_branch else 0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(p)
         self.head = head(s.n_embd, n_vocab)
 
     def predict(self, idx):

@@ -237,7 +237,7 @@ def bench_makemore_speed(words):
 
 MAKEMORE = {
     "makemore split: lstm, one layer of 128": "--split makemore --type lstm --n-layer 1 --n-embd2 128 --dropout 0 "
-                                              "--max-steps 1000",
+                                              "--max-steps 1200",
     "makemore split: lstm": "--split makemore --type lstm",
     "makemore split: transformer": "--split makemore",
     "lecture split: lstm": "--type lstm",

@@ -535,7 +535,8 @@ def _histograms(named, *, title, xlabel, bins=100, ax=None):
         ax.plot(((edges[:-1] + edges[1:]) / 2).tolist(), density.tolist(), LINES[k % len(LINES)], color=f"C{k % 6}",
                 label=label)
     ax.set(title=title, xlabel=xlabel, ylabel="density")
-    ax.legend(fontsize=8)
+    if ax.lines:
+        ax.legend(fontsize=8)
     return ax
 
 

@@ -150,9 +150,9 @@ LARGE = {
 WRONG = {  # two at a time where one error would keep the other from being reached
     "1_bigrams": [{"fake_count": -1, "n_steps": -1, "max_context": 13, "temperature": 0},
                   {"fractions": (1, 0, 0), "penalty_steps": -1, "strength": 0}],
-    "2_mlp": [{"block_size": 0, "max_steps": -1, "temperature": 0, "wide_rate": -0.1, "fast_batch": 2.5},
-              {"n_hidden": "200", "sweep_runs": 0, "overfit_rate": float("nan"), "wide_steps": -20_000,
-               "bench_steps": -1}],
+    "2_mlp": [{"block_size": 0, "max_steps": -1, "wide_rate": -0.1, "fast_batch": 2.5},
+              {"n_hidden": "200", "sweep_runs": 0, "overfit_rate": float("nan"), "wide_steps": -20_000},
+              {"temperature": 0, "bench_steps": -1}],
 }
 
 
