@@ -838,7 +838,7 @@ def run(argv):
 def main(argv=None):
     try:
         run(argv)
-        sys.stdout.flush()
+        print(end="", flush=True)
     except BrokenPipeError:                                                 # its reader has enough: … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # Python closes stdout once more at exit
     except (Problem, OSError) as problem:

@@ -906,12 +906,12 @@ def test_killed_at_any_moment_a_run_can_go_on_and_ends_as_one_never_killed(folde
     assert steps_logged("names") == list(range(1, 101))
 
 
-MOMENTS = {
+MOMENTS = {  # the fifth file that is written: the log, and then the checkpoints of the steps 2, 4, 6, 8
     "half of it is written": """
 import os
 def fsync(fd, real=os.fsync, calls=[]):
     calls.append(fd)
-    if len(calls) == 4:
+    if len(calls) == 5:
         os.ftruncate(fd, os.fstat(fd).st_size // 2)
         os.kill(os.getpid(), 9)
     real(fd)
@@ -921,7 +921,7 @@ os.fsync = fsync
 import os
 def replace(old, new, real=os.replace, calls=[]):
     calls.append(old)
-    if len(calls) == 4:
+    if len(calls) == 5:
         os.kill(os.getpid(), 9)
     real(old, new)
 os.replace = replace
@@ -931,7 +931,7 @@ import os
 def replace(old, new, real=os.replace, calls=[]):
     calls.append(old)
     real(old, new)
-    if len(calls) == 4:
+    if len(calls) == 5:
         os.kill(os.getpid(), 9)
 os.replace = replace
 """,
