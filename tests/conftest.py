@@ -3,8 +3,10 @@
 import random
 import warnings
 
+import matplotlib
 import pytest
 import torch
+from matplotlib import pyplot as plt
 
 from mmutils import is_lecture_list, load_words
 
@@ -76,3 +78,18 @@ def right(verdict):
         assert told.startswith(f"{check.__name__[:3].upper()}: right. ")
         return told
     return right
+
+
+@pytest.fixture
+def clean_figures():
+    """No warning, no other test's look or figures; whatever a test draws can be drawn in earnest."""
+    plt.close("all")
+    torch.set_warn_always(True)  # else torch warns once a process, and perhaps in another test
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python shows a reader none of these
+        yield
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.draw()
+    torch.set_warn_always(False)
+    plt.close("all")

@@ -1,7 +1,6 @@
 """figures.py: each figure draws what its table says, on the Axes it is given, and leaves nothing else behind."""
 
 import math
-import warnings
 
 import matplotlib
 import pytest
@@ -19,8 +18,10 @@ from mmutils.figures import (
     Table,
     bars,
     curves,
+    embedding_map,
     letter_losses,
     loss_curve,
+    lr_sweep,
     one_hot,
     one_hot_picks_row,
     pairs,
@@ -44,21 +45,11 @@ P = N / N.sum(1, keepdim=True)
 Q = torch.full((4, 4), 0.25)
 XENC = F.one_hot(torch.tensor([2, 0, 3]), 4)
 W = torch.arange(16.0).view(4, 4) - 8
+EXPONENTS = torch.linspace(-3, 0, 61)
+SWEEPS = 2 + torch.rand((3, 61), generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture(autouse=True)
-def clean():
-    """No warning, no other test's look or figures; whatever a test draws can be drawn in earnest."""
-    plt.close("all")
-    torch.set_warn_always(True)  # else torch warns once a process, and perhaps in another test
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python shows a reader none of these
-        yield
-        for number in plt.get_fignums():
-            plt.figure(number).canvas.draw()
-    torch.set_warn_always(False)
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("clean_figures")
 
 
 def texts(ax):
@@ -98,6 +89,9 @@ FIGURES = {
     "one_hot": lambda **more: one_hot(XENC, ITOS, **more),
     "one_hot_picks_row": lambda **more: one_hot_picks_row(XENC, W, ITOS, **more),
     "rows_beside": lambda **more: rows_beside(P, Q, ITOS, ".a", **more),
+    "lr_sweep": lambda **more: lr_sweep(EXPONENTS, SWEEPS, **more),
+    "embedding_map": lambda **more: embedding_map(W[:, :2], ITOS, **more),
+    "embedding_map of components": lambda **more: embedding_map(W, ITOS, **more),
 }
 
 
@@ -144,9 +138,9 @@ def test_a_figure_shows_saves_and_changes_nothing(figure, monkeypatch):
 
 
 def test_a_figure_leaves_its_data_as_they_are(figure):
-    before = [data.clone() for data in (N, P, Q, XENC, W)]
+    before = [data.clone() for data in (N, P, Q, XENC, W, EXPONENTS, SWEEPS)]
     figure()
-    assert all(torch.equal(old, new) for old, new in zip(before, (N, P, Q, XENC, W), strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, (N, P, Q, XENC, W, EXPONENTS, SWEEPS), strict=True))
 
 
 def test_a_figure_works_in_the_notebooks_style(figure):

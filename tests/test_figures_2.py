@@ -1,17 +1,12 @@
 """figures.py, lecture 2: the learning-rate sweep and the embedding map draw their data, whatever these are."""
 
-import inspect
 import math
-import warnings
 
 import matplotlib
 import pytest
 import torch
-from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 
-import mmutils
 from mmutils.figures import BLUE, ORANGE, RED, embedding_map, lr_sweep
 
 matplotlib.use("Agg")
@@ -23,19 +18,7 @@ C = torch.randn((6, 10), generator=torch.Generator().manual_seed(2))
 PLANE = C[:, :2] @ torch.linalg.qr(C[:5, :5].T)[0][:2].repeat(1, 2) + 3  # (6, 10), in a plane
 
 
-@pytest.fixture(autouse=True)
-def clean():
-    """No warning, no other test's look or figures; whatever a test draws can be drawn in earnest."""
-    plt.close("all")
-    torch.set_warn_always(True)  # else torch warns once a process, and perhaps in another test
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python shows a reader none of these
-        yield
-        for number in plt.get_fignums():
-            plt.figure(number).canvas.draw()
-    torch.set_warn_always(False)
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("clean_figures")
 
 
 def legend(ax):
@@ -56,67 +39,6 @@ def points(ax):
 def colours(ax):
     scatter, = ax.collections
     return [tuple(colour) for colour in scatter.get_facecolors()]
-
-
-# ----- what every figure promises -------------------------------------------------------------------------------------
-
-FIGURES = {
-    "lr_sweep": lambda **more: lr_sweep(EXPONENTS, SWEEPS, **more),
-    "embedding_map": lambda **more: embedding_map(C[:, :2], ITOS, **more),
-    "embedding_map of components": lambda **more: embedding_map(C, ITOS, **more),
-}
-
-
-@pytest.fixture(params=FIGURES.values(), ids=FIGURES)
-def figure(request):
-    return request.param
-
-
-def test_a_figure_is_drawn_on_the_axes_it_is_given(figure):
-    _, (ours, other) = plt.subplots(1, 2)
-    assert figure(ax=ours) is ours
-    assert ours.has_data() and not other.has_data() and not other.texts
-    assert len(plt.get_fignums()) == 1
-
-
-def test_without_axes_a_figure_makes_its_own_and_opens_nothing_else(figure):
-    _, before = plt.subplots()
-    ax = figure()
-    assert ax is not before and ax.has_data() and not before.has_data()
-    assert len(plt.get_fignums()) == 2
-    assert ax.figure.axes == [ax]
-
-
-def test_a_figure_takes_a_title_and_names_its_axes(figure):
-    ax = figure(title="What to see")
-    assert "What to see" in [ax.get_title(loc) for loc in ("left", "center", "right")]
-    assert ax.get_xlabel()
-
-
-@pytest.mark.parametrize("function", [lr_sweep, embedding_map], ids=lambda function: function.__name__)
-def test_all_but_the_data_is_given_by_name_only(function):
-    *data, _ = inspect.signature(function).parameters.values()
-    assert [p.kind is p.KEYWORD_ONLY for p in data[2:]] == [True] * len(data[2:])
-    assert inspect.signature(function).parameters["ax"].default is None
-
-
-def test_a_figure_shows_saves_and_changes_nothing(figure, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("a figure must leave this to the notebook")
-
-    monkeypatch.setattr(plt, "show", refuse)
-    monkeypatch.setattr(Figure, "show", refuse)
-    monkeypatch.setattr(Figure, "savefig", refuse)
-    before, state = dict(matplotlib.rcParams), torch.get_rng_state()
-    data = [given.clone() for given in (EXPONENTS, SWEEPS, C)]
-    figure()
-    assert dict(matplotlib.rcParams) == before and torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(old, new) for old, new in zip(data, (EXPONENTS, SWEEPS, C), strict=True))
-
-
-def test_a_figure_works_in_the_notebooks_style(figure):
-    mmutils.use_style()
-    figure().figure.canvas.draw()
 
 
 # ----- lr_sweep -------------------------------------------------------------------------------------------------------
