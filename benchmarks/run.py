@@ -32,9 +32,7 @@ RESULTS = HERE / "results.json"
 
 
 def main():
-    benchmarks = {f.__name__: f for f in (bench_build_dataset, bench_steps, bench_one_layer_step, bench_mlp,
-                                          bench_notebooks, bench_makemore_speed, bench_makemore, bench_stand_in)}
-    benchmarks = {name.removeprefix("bench_"): f for name, f in benchmarks.items()}
+    benchmarks = {name.removeprefix("bench_"): f for name, f in globals().items() if name.startswith("bench_")}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(benchmarks)}")
     names = parser.parse_args().names
@@ -45,15 +43,14 @@ def main():
         sys.exit("Benchmarks are measured on the lecture's list, which is not in data/names.txt. "
                  "data/README.md says how to put it there.")
 
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(),
-                          "threads": 1, "python": platform.python_version(),
-                          "torch": torch.__version__.split("+")[0]}
+    machine = {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(), "threads": 1,
+               "python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
     for name in names or benchmarks:
         print(f"{name} …", flush=True)
-        results[name] = benchmarks[name](words)
-        print(json.dumps(results[name], indent=1))
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        result = benchmarks[name](words)
+        print(json.dumps(result, indent=1))
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}      # another run may have written meanwhile
+        RESULTS.write_text(json.dumps(kept | {"machine": machine, name: result}, indent=1) + "\n")
 
 
 def timed(*functions, repeats=5):
@@ -182,6 +179,327 @@ def bench_mlp(words):
         "10,000 steps of 256": mlp(*data[3], n_steps=10_000, batch=256, lr=0.03, fast=True),
         "context 4, 200,000 steps of 64": mlp(*data[4], n_steps=200_000, batch=64, lr=0.1, fast=False),
     }
+
+
+class DeepNet:
+    """Lecture 3's six linear layers of 100 with BatchNorm and tanh, from its init: C and a list of plain functions."""
+
+    def __init__(self, seed=2147483647):
+        torch.manual_seed(seed)
+        self.C = torch.randn((27, 10))
+        sizes = [30, 100, 100, 100, 100, 100, 27]
+        self.weights = [torch.randn(shape) * 5 / 3 / shape[0]**0.5 for shape in zip(sizes[:-1], sizes[1:], strict=True)]
+        self.gains = [torch.ones(n) for n in sizes[1:]]
+        self.gains[-1] *= 0.1
+        self.biases = [torch.zeros(n) for n in sizes[1:]]
+        self.parameters = [p.requires_grad_() for p in (self.C, *self.weights, *self.gains, *self.biases)]
+        self.stats = None                                   # (mean, variance) of each layer, once calibrated
+
+    def __call__(self, X):
+        x = self.C[X].view(len(X), -1)
+        self.seen = []
+        for k, (W, gain, bias) in enumerate(zip(self.weights, self.gains, self.biases, strict=True)):
+            x = x @ W
+            mean = self.stats[k][0] if self.stats else x.mean(0)
+            centred = x - mean
+            var = self.stats[k][1] if self.stats else (centred**2).sum(0) / (len(x) - 1)  # x.var(0) is far slower
+            self.seen.append((mean.detach(), var.detach()))
+            x = centred * (gain / torch.sqrt(var + 1e-5)) + bias
+            x = torch.tanh(x) if k < 5 else x
+        return x
+
+
+def deep_net_run(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
+    """Train lecture 3's deep net; its statistics are those of all of train. fast: as in mlp()."""
+    net = DeepNet()
+    optimizer = torch.optim.AdamW(net.parameters, weight_decay=0.01, fused=True) if fast else None
+    warm_up, start = n_steps // 10, time.perf_counter()
+    for i in range(n_steps):
+        ix = torch.randint(0, len(Xtr), (batch,))
+        loss = F.cross_entropy(net(Xtr[ix]), Ytr[ix])
+        for p in net.parameters:
+            p.grad = None
+        loss.backward()
+        if fast:
+            optimizer.param_groups[0]["lr"] = (lr * (i + 1) / warm_up if i < warm_up else
+                                               lr / 2 * (1 + math.cos(math.pi * (i - warm_up) / (n_steps - warm_up))))
+            optimizer.step()
+        else:
+            for p in net.parameters:
+                p.data.add_(p.grad, alpha=-lr)
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        net(Xtr)
+        net.stats = net.seen
+        losses = [F.cross_entropy(net(X), Y).item() for X, Y in ((Xtr, Ytr), (Xdev, Ydev))]
+    return {"train": round(losses[0], 4), "dev": round(losses[1], 4), "seconds": round(seconds, 1)}
+
+
+def bench_deep_net(words):
+    """Lecture 3: its deep net after its own 1,000 steps, in the notebook's short run, and trained longer."""
+    stoi, _ = build_vocabulary(words)
+    train, dev, _ = split_words(words)
+    data = (*build_dataset(train, stoi, 3), *build_dataset(dev, stoi, 3))
+    return {
+        "1,000 steps of 32, as in the lecture": deep_net_run(*data, n_steps=1000, batch=32, lr=0.1, fast=False),
+        "1,100 steps of 1024": deep_net_run(*data, n_steps=1100, batch=1024, lr=0.01, fast=True),
+        "8,000 steps of 512": deep_net_run(*data, n_steps=8000, batch=512, lr=0.01, fast=True),
+    }
+
+
+def bench_update_ratios(words):
+    """What it costs to collect update:data of every parameter at each tenth step, as lecture 3's notebook does."""
+    stoi, _ = build_vocabulary(words)
+    Xtr, Ytr = build_dataset(split_words(words)[0], stoi, 3)
+
+    def train(collect):
+        net, ud = DeepNet(), []
+        for i in range(200):
+            ix = torch.randint(0, len(Xtr), (32,))
+            loss = F.cross_entropy(net(Xtr[ix]), Ytr[ix])
+            for p in net.parameters:
+                p.grad = None
+            loss.backward()
+            for p in net.parameters:
+                p.data += -0.1 * p.grad
+            if collect and i % 10 == 0:
+                with torch.no_grad():
+                    ud.append([((0.1 * p.grad).std(correction=0) / p.std(correction=0)).log10().item()
+                               for p in net.parameters])
+
+    with_ratios, without = timed(lambda: train(True), lambda: train(False), repeats=15)
+    return {"milliseconds_a_step": round(5 * with_ratios, 3), "without": round(5 * without, 3),
+            "overhead_percent": round(100 * (with_ratios / without - 1), 1)}
+
+
+# ----- lecture 4: gradients by hand -----------------------------------------------------------------------------------
+
+class BatchNormNet:
+    """Lecture 4's net of 12,297 parameters: views of one long vector, and its gradients, views of another."""
+
+    def __init__(self, *, autograd):
+        g = torch.Generator().manual_seed(2147483647)
+        tensors = [torch.randn(shape, generator=g) * scale + shift for shape, scale, shift in (
+            ((27, 10), 1, 0), ((30, 200), 5 / 3 / 30**0.5, 0), ((200,), 0.1, 0), ((200, 27), 0.1, 0), ((27,), 0.1, 0),
+            ((1, 200), 0.1, 1), ((1, 200), 0.1, 0))]
+        self.flat = torch.cat([t.flatten() for t in tensors])
+        self.grads = torch.zeros_like(self.flat)
+        self.parameters, self.gradients = ([part.view(t.shape) for part, t in zip(
+            flat.split([t.numel() for t in tensors]), tensors, strict=True)] for flat in (self.flat, self.grads))
+        if autograd:
+            for p, grad in zip(self.parameters, self.gradients, strict=True):
+                p.requires_grad = True
+                p.grad = grad
+        self.one_hot, self.lossi, self.seconds = torch.eye(27), [], []
+
+    def forward(self, X):
+        """What the notebook's lean step computes on the way forward: X (n * 3,) → the tensors that are needed later."""
+        C, W1, b1, W2, b2, bngain, bnbias = self.parameters
+        embcat = C.index_select(0, X).view(-1, 30)
+        hprebn = torch.addmm(b1, embcat, W1)
+        bndiff = hprebn - hprebn.mean(0)
+        bnvar_inv = (bndiff.square().sum(0) / (len(hprebn) - 1) + 1e-5).rsqrt()
+        bnraw = bndiff * bnvar_inv
+        h = torch.tanh(bngain * bnraw + bnbias)
+        return embcat, bnvar_inv, bnraw, h, torch.addmm(b2, h, W2).log_softmax(1)
+
+    def by_hand(self, X, Y, lr):
+        _, W1, _, W2, _, bngain, _ = self.parameters
+        dC, dW1, db1, dW2, db2, dbngain, dbnbias = self.gradients
+        n = len(Y)
+        embcat, bnvar_inv, bnraw, h, logprobs = self.forward(X)
+        self.lossi.append(F.nll_loss(logprobs, Y).item())
+        dlogits = (logprobs.exp() - self.one_hot.index_select(0, Y)) / n
+        torch.mm(h.T, dlogits, out=dW2)
+        torch.sum(dlogits, 0, out=db2)
+        dhpreact = (1 - h * h) * (dlogits @ W2.T)
+        torch.sum(bnraw * dhpreact, 0, keepdim=True, out=dbngain)
+        torch.sum(dhpreact, 0, keepdim=True, out=dbnbias)
+        dhprebn = bngain * bnvar_inv * (dhpreact - dbnbias / n - bnraw * (dbngain / (n - 1)))
+        torch.mm(embcat.T, dhprebn, out=dW1)
+        torch.sum(dhprebn, 0, out=db1)
+        dC.zero_().index_add_(0, X, (dhprebn @ W1.T).view(-1, 10))
+        self.flat.add_(self.grads, alpha=-lr)
+
+    def by_autograd(self, X, Y, lr):
+        loss = F.nll_loss(self.forward(X)[-1], Y)
+        self.grads.zero_()
+        loss.backward()                                     # adds to p.grad, which are views of self.grads
+        self.lossi.append(loss.item())
+        self.flat.add_(self.grads, alpha=-lr)
+
+    @torch.no_grad()
+    def loss_on(self, X, Y, X_train):
+        """The mean loss, with BatchNorm's mean and variance from all of train."""
+        C, W1, b1, W2, b2, bngain, bnbias = self.parameters
+        var, mean = torch.var_mean(C[X_train].view(-1, 30) @ W1 + b1, 0)
+        hpreact = bngain * (C[X].view(-1, 30) @ W1 + b1 - mean) * (var + 1e-5) ** -0.5 + bnbias
+        return round(F.cross_entropy(torch.tanh(hpreact) @ W2 + b2, Y).item(), 4)
+
+
+def bench_by_hand(words):
+    """Lecture 4: its run of 200,000 steps by hand and with autograd, all else the same, in turns of 5,000 steps."""
+    stoi, _ = build_vocabulary(words)
+    train, dev, _ = split_words(words)
+    (Xtr, Ytr), (Xdev, Ydev) = build_dataset(train, stoi, 3), build_dataset(dev, stoi, 3)
+    g, n_steps, block = torch.Generator().manual_seed(2147483647), 200_000, 5000
+    nets = {"hand": BatchNormNet(autograd=False), "autograd": BatchNormNet(autograd=True)}
+    for first in range(0, n_steps, block):
+        ix = torch.randint(0, len(Xtr), (block, 32), generator=g)
+        minibatches = list(zip(Xtr[ix].view(block, -1), Ytr[ix], strict=True))
+        lr = 0.1 if first < n_steps / 2 else 0.01
+        for name, net in nets.items():
+            step = net.by_hand if name == "hand" else net.by_autograd
+            with torch.set_grad_enabled(name == "autograd"):
+                start = time.perf_counter()
+                for X, Y in minibatches:
+                    step(X, Y, lr)
+                net.seconds.append(time.perf_counter() - start)
+    ratios = sorted(a / b for a, b in zip(nets["autograd"].seconds, nets["hand"].seconds, strict=True))
+    results = {name: {"train": net.loss_on(Xtr, Ytr, Xtr), "val": net.loss_on(Xdev, Ydev, Xtr), "steps": n_steps,
+                      "seconds": round(sum(net.seconds), 1),
+                      "microseconds_a_step": round(1e6 * sum(net.seconds) / n_steps),
+                      "microseconds_a_step_at_best": round(1e6 * min(net.seconds) / block)}
+               for name, net in nets.items()}
+    apart = max(abs(x - y) for x, y in zip(nets["hand"].lossi[:100], nets["autograd"].lossi[:100], strict=True))
+    return results | {"ratio": round(statistics.median(ratios), 2), "ratio_lowest": round(ratios[0], 2),
+                      "ratio_highest": round(ratios[-1], 2), "first_100_losses_apart": float(f"{apart:.0e}")}
+
+
+class Hierarchy:
+    """Lecture 5's net, from its own layers: pairs, pairs of pairs, … of eight characters; 76,579 parameters."""
+
+    def __init__(self, n_embd=24, n_hidden=128):
+        torch.manual_seed(42)
+        self.C = torch.randn((27, n_embd))
+        self.W, self.gain, self.bias, self.running = [], [], [], []
+        for n in (n_embd, n_hidden, n_hidden):
+            self.W.append(torch.randn((2 * n, n_hidden)) / (2 * n) ** 0.5)
+            self.gain.append(torch.ones(n_hidden))
+            self.bias.append(torch.zeros(n_hidden))
+            self.running.append((torch.zeros(n_hidden), torch.ones(n_hidden)))
+        self.last = 0.1 * torch.randn((n_hidden, 27)) / n_hidden**0.5
+        self.last_bias = torch.zeros(27)
+        self.parameters = [p.requires_grad_() for p in (self.C, *self.W, *self.gain, *self.bias, self.last,
+                                                        self.last_bias)]
+
+    def __call__(self, X, training=False):
+        x = self.C[X]                                                       # (B, 8, n_embd)
+        for W, gain, bias, running in zip(self.W, self.gain, self.bias, self.running, strict=True):
+            B, T, n = x.shape
+            x = x.view(B, T // 2, 2 * n) @ W
+            if training:
+                mean, var = x.mean((0, 1)), x.var((0, 1))
+                with torch.no_grad():
+                    for kept, now in zip(running, (mean, var), strict=True):
+                        kept.lerp_(now, 0.1)
+            else:
+                mean, var = running
+            x = torch.tanh(gain * (x - mean) / torch.sqrt(var + 1e-5) + bias)
+        return x.squeeze(1) @ self.last + self.last_bias                    # (B, 27)
+
+
+def hierarchy(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
+    """Lecture 5's scaled-up net: train and dev loss, and seconds of training.
+
+    fast: AdamW, warmed up and then down along half a cosine; else the lecture's loop, lr, and lr / 10 for the last
+    quarter of the steps.
+    """
+    model, warm_up = Hierarchy(), n_steps // 10
+    optimizer = torch.optim.AdamW(model.parameters, weight_decay=0.05, fused=True) if fast else None
+    start = time.perf_counter()
+    for i in range(n_steps):
+        ix = torch.randint(0, len(Xtr), (batch,))
+        loss = F.cross_entropy(model(Xtr[ix], training=True), Ytr[ix])
+        for p in model.parameters:
+            p.grad = None
+        loss.backward()
+        if fast:
+            optimizer.param_groups[0]["lr"] = (lr * (i + 1) / warm_up if i < warm_up else
+                                               lr / 2 * (1 + math.cos(math.pi * (i - warm_up) / (n_steps - warm_up))))
+            optimizer.step()
+        else:
+            for p in model.parameters:
+                p.data.add_(p.grad, alpha=-lr if i < 0.75 * n_steps else -lr / 10)
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        losses = [torch.cat([F.cross_entropy(model(x), y, reduction="none") for x, y in
+                             zip(X.split(20_000), Y.split(20_000), strict=True)]).mean().item()
+                  for X, Y in ((Xtr, Ytr), (Xdev, Ydev))]
+    return {"train": round(losses[0], 4), "dev": round(losses[1], 4), "seconds": round(seconds, 1)}
+
+
+def bench_wavenet(words):
+    """Lecture 5's scaled-up tree: its own recipe, and a fast one to the same dev loss. Printed as they come."""
+    stoi, _ = build_vocabulary(words)
+    train, dev, _ = split_words(words)
+    data = (*build_dataset(train, stoi, 8), *build_dataset(dev, stoi, 8))
+    results = {}
+    for name, recipe in {"fast": {"n_steps": 8000, "batch": 256, "lr": 0.01, "fast": True},
+                         "lecture": {"n_steps": 200_000, "batch": 32, "lr": 0.1, "fast": False}}.items():
+        results[name] = hierarchy(*data, **recipe)
+        print(name, results[name], flush=True)
+    return results | {"ratio": round(results["lecture"]["seconds"] / results["fast"]["seconds"], 1)}
+
+
+class Muon:
+    """Lecture 5's second optimizer (Jordan et al. 2024): steps of equal size in all directions of a weight matrix."""
+
+    def __init__(self, weights, weight_decay):
+        self.weights, self.weight_decay = list(weights), weight_decay
+        self.means = [torch.zeros_like(w) for w in self.weights]
+
+    @torch.no_grad()
+    def step(self, lr):
+        for w, mean in zip(self.weights, self.means, strict=True):
+            mean.lerp_(w.grad, 0.05)
+            x = w.grad.lerp(mean, 0.95)
+            x = x / (x.norm() + 1e-7)
+            tall = w.shape[0] > w.shape[1]                  # w: (out, in)
+            x = x.T if tall else x
+            for _ in range(5):
+                a = x @ x.T
+                x = 3.4445 * x + (2.0315 * a @ a - 4.7750 * a) @ x
+            w.mul_(1 - lr * self.weight_decay)
+            w.sub_(x.T if tall else x, alpha=lr * max(1, w.shape[0] / w.shape[1])**0.5)
+
+
+def bench_wavenet_challenge(words, *, n_steps=5000, dropout=0.25, weight_decay=0.1):
+    """Lecture 5's challenge without the minute's limit: makemore.py's cnn, with the notebook's init and optimizers."""
+    import makemore
+    torch.manual_seed(1)
+    train, dev, test = split_words(words)
+    stoi = {ch: i + 1 for i, ch in enumerate(sorted(set("".join(words))))}
+    data = {name: makemore.Words(part, stoi) for name, part in (("train", train), ("dev", dev), ("test", test))}
+    s = makemore.Settings(type="cnn", n_layer=8, n_embd=96, n_embd2=96, block_size=16, dropout=dropout)
+    model = makemore.build_model(s, len(stoi) + 1, max(map(len, words)) + 1)
+    matrices = [layer.weight for layer in (*model.gated, *model.mixed, model.last)]
+    with torch.no_grad():
+        for layer in (*model.gated, *model.mixed, model.last):
+            layer.weight.normal_(0, layer.in_features**-0.5)
+            layer.bias.zero_()
+    others = [p for p in model.parameters() if not any(p is w for w in matrices)]
+    adam = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    muon = Muon(matrices, weight_decay)
+    characters = 128 * (data["train"].lengths + 1).double().mean().item()
+    warm_up = n_steps // 20
+    start = time.perf_counter()
+    for step in range(n_steps):
+        x, y = data["train"].batch(data["train"].training_batch(step, 128, 1), "cpu")
+        model.zero_grad()
+        (model(x, y)[1] * (y >= 0).sum() / characters).backward()
+        rate = (step + 1) / warm_up if step < warm_up else 0.5 + 0.5 * math.cos(math.pi * (step - warm_up)
+                                                                                / (n_steps - warm_up))
+        adam.param_groups[0]["lr"] = 0.008 * rate
+        adam.step()
+        muon.step(0.02 * rate)
+        if (step + 1) % 500 == 0:
+            print(f"step {step + 1:,}: dev {makemore.evaluate(model, data['dev'], 'cpu'):.4f}, "
+                  f"{time.perf_counter() - start:.0f} s", flush=True)
+    seconds = time.perf_counter() - start
+    losses = {name: round(makemore.evaluate(model, part, "cpu"), 4) for name, part in data.items()}
+    return losses | {"parameters": sum(p.numel() for p in model.parameters()), "steps": n_steps,
+                     "seconds": round(seconds, 1)}
 
 
 def bench_notebooks(_):

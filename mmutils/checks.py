@@ -5,9 +5,11 @@ never raises: an answer that cannot be used gets a verdict too.
 """
 
 import collections
+import contextlib
 import functools
 import math
 import os
+import types
 
 import torch
 import torch.nn.functional as F
@@ -441,8 +443,10 @@ def _logits_of(function, X, side):
     return logits, None
 
 
-def _judge(function, words):
-    """Score function(X) on the canonical split, three characters of context: (losses by part, None) or (None, wrong).
+def _judge(function, words, context=3, n_train=None):
+    """Score function(X) on the canonical split, contexts (n, context): (losses by part, None) or (None, wrong).
+
+    n_train: score that many names of train only.
 
     Finds the usual ways to a loss that is too good: dev or test in the training data, more than the context seen.
     """
@@ -450,7 +454,8 @@ def _judge(function, words):
     names = split_words(words)
     in_train, losses, error = set(names[0]), {}, {}
     for part, part_words in zip(("train", "dev", "test"), names, strict=True):
-        X, Y = build_dataset(part_words, stoi, 3)
+        part_words = part_words[:n_train] if part == "train" else part_words
+        X, Y = build_dataset(part_words, stoi, context)
         logits, wrong = _logits_of(function, X, len(stoi))
         if wrong:
             return None, wrong
@@ -458,7 +463,8 @@ def _judge(function, words):
         losses[part] = each.mean().item()
         if losses[part] < _floor(X, Y) - SLACK:
             return None, (f"the loss on {part} is {losses[part]:.4f}, below {_floor(X, Y):.4f}, which nothing that "
-                          f"sees three characters can reach. The answers got in somewhere.")
+                          f"sees {'three' if context == 3 else context} characters can reach. The answers got in "
+                          f"somewhere.")
         if part != "train":  # names that also stand in train are no test of anything
             new = torch.tensor([w not in in_train for w in part_words for _ in range(len(w) + 1)])
             each = each[new] if new.sum() > 1 else each
@@ -623,3 +629,486 @@ def e03_direct(answer, words, found):
         return (f"the connection is right, but the net is hardly trained: dev loss {losses['dev']:.4f}, no better than "
                 f"knowing how often each letter occurs ({unigram:.4f}).")
     found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}.")
+
+
+# ----- lecture 3: activations, gradients, BatchNorm -------------------------------------------------------------------
+
+@_check("E01")
+def e01_zeros(answer, words, found):
+    """E01 of lecture 3: answer = (parameters, moved), [C, W1, b1, W2, b2] trained from zeros, and who learned.
+
+    W1, b1, W2 and b2 start as zeros, C at random. moved: the names (a set of str) of those that training has changed.
+    The loss on train must be that of the unigram, to 0.01.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return "the answer must be two things: (zeros_mine, moved_mine)."
+    parameters, moved = answer
+    names = ("C", "W1", "b1", "W2", "b2")
+    moved = {moved} if isinstance(moved, str) else set(moved)
+    if unknown := moved - set(names):
+        return f"moved_mine has {sorted(map(str, unknown))[0]!r} in it; the names are C, W1, b1, W2 and b2."
+    parameters = [torch.as_tensor(p).detach() for p in parameters]
+    if len(parameters) != 5:
+        return f"zeros_mine has {len(parameters)} tensors; the net with one hidden layer has five: C, W1, b1, W2, b2."
+    C, W1, b1, W2, b2 = parameters
+    stoi, _ = build_vocabulary(words)
+    side = len(stoi)
+    block_size, rest = divmod(len(W1), C.shape[1]) if C.dim() == W1.dim() == 2 else (0, 1)
+    hidden = W1.shape[-1]
+    if (rest or not block_size or len(C) != side or b1.numel() != hidden or tuple(W2.shape) != (hidden, side)
+            or b2.numel() != side):
+        return (f"the shapes {[tuple(p.shape) for p in parameters]} do not fit together as C ({side}, n_embd), W1 "
+                f"(block_size · n_embd, n_hidden), b1 (n_hidden), W2 (n_hidden, {side}), b2 ({side}).")
+    X, Y = build_dataset(split_words(words)[0], stoi, block_size)
+    if not all(p.isfinite().all() for p in parameters):
+        return "some parameters are nan or infinite: the learning rate was far too high."
+    if not C.any():
+        return "C is zero too. The exercise leaves it random (with zeros there the answer would be the same)."
+    for name, p in (("W1", W1), ("b1", b1), ("W2", W2)):
+        if p.any():
+            return (f"{name} is not zero. From zeros in W1, b1, W2 and b2 it stays zero in every step: was one of them "
+                    f"left at random? (Scale all four by 0.)")
+    if not b2.any():
+        return "b2 is zero too: this net has not been trained yet, or its b2 is not in the list that is updated."
+    with torch.no_grad():
+        loss = F.cross_entropy(_mlp([C, W1, b1, W2, b2], X[:1]).expand(len(Y), -1), Y).item()
+    unigram = _unigram(Y)
+    if loss > unigram + 0.01:
+        return (f"the loss on train is {loss:.4f}, and still falls: train for more steps, or with a higher learning "
+                f"rate, until b2 has arrived. Average out the noise with a large batch or a lower rate at the end.")
+    if loss < unigram - 1e-4:
+        return f"the loss on train is {loss:.4f}, below what one bias can reach ({unigram:.4f})."
+    if moved != {"b2"}:
+        if "b2" not in moved:
+            return "one of those you leave out does learn: compare each parameter with what it was before the training."
+        return (f"moved_mine names {', '.join(sorted(moved - {'b2'}))} besides b2. Look at the gradients: is any of "
+                f"theirs not 0? (h is 0, and so is W2.)")
+    found.append(f"Only the output bias learns, and the loss comes to {loss:.4f}; a unigram has {unigram:.4f}.")
+
+
+@_check("E02")
+def e02_fold(fold, found):
+    """E02 of lecture 3: fold(linear, norm) → (weight, bias) that do in one step what the two layers do at test time.
+
+    linear has weight (fan_in, fan_out) and bias (fan_out,) or None; norm has gamma, beta, running_mean, running_var,
+    each (fan_out,), eps and training. x @ weight + bias must be norm(linear(x)) to 1e-5.
+    """
+    if not callable(fold):
+        return "fold_mine must be a function: fold_mine(linear, norm) returns (weight, bias)."
+    for with_bias in (False, True):
+        linear, norm, x, right = _layers_to_fold(with_bias)
+        before = [t.clone() for t in _tensors_of(linear, norm)]
+        answer = fold(linear, norm)
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            return "fold_mine must return two things: (weight, bias)."
+        weight, bias = (torch.as_tensor(part).detach() for part in answer)
+        if not all(a.equal(b) for a, b in zip(before, _tensors_of(linear, norm), strict=True)):
+            return "it changes the layers that it gets. Make new tensors instead of writing into theirs."
+        if weight.shape != linear.weight.shape:
+            hint = " It is transposed." if weight.shape == linear.weight.T.shape else ""
+            return f"weight has the shape {tuple(weight.shape)} instead of {tuple(linear.weight.shape)}.{hint}"
+        if bias.numel() != weight.shape[1]:
+            return f"bias has the shape {tuple(bias.shape)} instead of ({weight.shape[1]},)."
+        out = x @ weight + bias.view(-1)
+        if not torch.allclose(out, right, atol=1e-5, rtol=1e-5):
+            return _why_not_folded(out, linear, norm, x)
+    found.append("One linear layer does the work of the two, with and without a bias before.")
+
+
+def _layers_to_fold(with_bias):
+    """A Linear and a BatchNorm1d with lively numbers, an input, and what they make of it. A neuron has a tiny variance.
+
+    Returns (linear, norm, x (64, 6), out (64, 8)).
+    """
+    g = torch.Generator().manual_seed(7)
+    linear = types.SimpleNamespace(weight=torch.randn((6, 8), generator=g),
+                                   bias=torch.randn(8, generator=g) if with_bias else None)
+    norm = types.SimpleNamespace(gamma=0.5 + torch.rand(8, generator=g), beta=torch.randn(8, generator=g), eps=1e-5,
+                                 running_mean=torch.randn(8, generator=g), training=False,
+                                 running_var=torch.tensor([1e-4, 0.01, 0.3, 0.5, 2.0, 3.0, 4.0, 9.0]))
+    x = torch.randn((64, 6), generator=g) * 0.1
+    return linear, norm, x, _normed(linear, norm, x)
+
+
+def _tensors_of(linear, norm):
+    return [t for t in (*vars(linear).values(), *vars(norm).values()) if isinstance(t, torch.Tensor)]
+
+
+def _normed(linear, norm, x, *, gamma=True, beta=True, eps=True, mean=True, root=True, bias=True, twice=1):
+    """norm(linear(x)) at test time, or with one thing forgotten."""
+    x = x @ linear.weight
+    if bias and linear.bias is not None:
+        x = x + linear.bias
+    var = norm.running_var + (norm.eps if eps else 0)
+    x = (x - (norm.running_mean if mean else 0)) / (var.sqrt() if root else var)
+    return x * (norm.gamma if gamma else 1) + (twice * norm.beta if beta else 0)
+
+
+def _why_not_folded(out, linear, norm, x):
+    """Which of the usual mistakes gives these outputs."""
+    def like(**forgotten):
+        return torch.allclose(out, _normed(linear, norm, x, **forgotten), atol=1e-5, rtol=1e-5)
+
+    if not out.isfinite().all():
+        return "the result is not finite."
+    for forgotten, text in (
+            ({"gamma": False}, "the gain is forgotten: gamma multiplies what is standardised."),
+            ({"beta": False}, "beta is forgotten: BatchNorm's own bias is added at the end."),
+            ({"eps": False}, "eps is forgotten: the root is taken of running_var + eps. (A small variance shows it.)"),
+            ({"root": False}, "running_var is taken as the std. It is the variance: divide by the root of it (+ eps)."),
+            ({"root": False, "eps": False}, "running_var is taken as the std. It is the variance: divide by the root "
+                                            "of running_var + eps."),
+            ({"mean": False}, "running_mean is forgotten: it is subtracted before the division."),
+            ({"bias": False}, "with a biased Linear it goes wrong: its bias is standardised too, so it belongs into "
+                              "the new bias.")):
+        if like(**forgotten):
+            return text
+    centred = (x @ linear.weight) * norm.gamma / (norm.running_var + norm.eps).sqrt()
+    rest = out - centred
+    if torch.allclose(rest, rest[:1].expand_as(rest), atol=1e-4):
+        return ("the weight is right, the bias is not. What becomes of linear.bias, of running_mean and of beta? The "
+                "first two are scaled, the third is not.")
+    return ("x @ weight + bias is not norm(linear(x)). Write the formula of norm down, put x @ W + b in for its input, "
+            "and collect what multiplies x.")
+
+
+# ----- lecture 4: gradients by hand -----------------------------------------------------------------------------------
+
+def gradient(answer, tensor, loss, name="the gradient"):
+    """Hold a gradient that was made by hand against autograd's: that of `loss` with respect to `tensor`.
+
+    Prints a verdict that helps (wrong shape, transposed, right up to a factor, one of two uses forgotten, …). Returns
+    True, False, or None if the answer is None, "not tried yet"; never raises. An entry is right if it differs by at
+    most 1e-5 of its size, plus what rounding may leave of the sums behind it (some last bits of the largest number in
+    them). The graph of `loss` must have been kept (retain_graph=True).
+    """
+    if answer is None:
+        print(f"{name}: not tried yet. Write your answer in place of None, then run this cell again.")
+        return None
+    try:
+        if _is_own_grad(answer, tensor):
+            wrong = "this is the gradient that autograd has computed. Write down how it is made."
+        else:
+            reference, uses, noise = _traced(tensor, loss)
+            wrong = _wrong_gradient(answer, reference, uses, noise)
+    except Exception as error:  # whatever an answer may be: a check tells, and never stops a notebook
+        wrong = f"your answer could not be used ({type(error).__name__}: {str(error).splitlines()[0]})."
+    shape = f"right, {tuple(tensor.shape)}, equal to autograd's up to rounding."
+    print(f"{name}: not yet. {wrong[0].upper()}{wrong[1:]}" if wrong else f"{name}: {shape}")
+    return not wrong
+
+
+def _is_own_grad(answer, tensor):
+    """Whether the answer is nothing but tensor.grad."""
+    kept = tensor.grad if tensor.is_leaf or tensor.retains_grad else None
+    return kept is not None and isinstance(answer, torch.Tensor) and answer.data_ptr() == kept.data_ptr() != 0
+
+
+def _traced(tensor, loss):
+    """(d loss / d tensor, the share of it that comes by each use of the tensor, how much of it may be rounding).
+
+    Goes through autograd's graph node by node: a second backward() would add to the .grad of what keeps its gradient.
+    """
+    target, slot = torch.autograd.graph.get_gradient_edge(tensor)[:2]
+    order, seen, todo = [], set(), [(loss.grad_fn, False)]
+    while todo:  # every node after all those that it leads to
+        node, left = todo.pop()
+        if left:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            todo.append((node, True))
+            todo += [(other, False) for other, _ in node.next_functions if other is not None]
+    arrived = {loss.grad_fn: {0: torch.ones_like(loss)}}  # node → which of its outputs → the gradient of that
+    uses, size = [], 0.0
+    for node in reversed(order):
+        grads = arrived.pop(node)
+        if node is target:
+            return grads[slot], uses, 8 * torch.finfo(tensor.dtype).eps * size
+        if not node.next_functions:  # a parameter, and not the one that was asked for
+            continue
+        passed = node(*[grads.get(k) for k in range(len(node._input_metadata))])
+        passed = passed if isinstance(passed, tuple) else (passed,)
+        for grad, (other, k) in zip(passed, node.next_functions, strict=True):
+            if other is None or grad is None:
+                continue
+            grad = grad.sum_to_size(other._input_metadata[k].shape)  # where it had been broadcast
+            if other is target and k == slot:
+                uses.append(grad)
+                behind = next(iter(grads.values()))
+                size = max(size, grad.abs().max().item(),
+                           behind.abs().max().item() * max(1, behind.numel() / tensor.numel()))
+            there = arrived.setdefault(other, {})
+            there[k] = there[k] + grad if k in there else grad
+    raise ValueError("the loss does not depend on this tensor")
+
+
+def _wrong_gradient(answer, reference, uses=(), noise=0.0):
+    """What is wrong with a gradient (None if nothing is), found by trying the usual mistakes on the right one."""
+    a, r = torch.as_tensor(answer).detach(), reference.detach().double()
+    if not a.is_floating_point():
+        return f"these are no real numbers with a point ({a.dtype})."
+    a, shape, wanted = a.double(), tuple(a.shape), tuple(r.shape)
+
+    def near(x, y=r):
+        return bool(((x - y).abs() <= noise + 1e-5 * y.abs()).all())
+
+    if shape != wanted:
+        return _wrong_shape(a, r, near)
+    if not a.isfinite().all():
+        return "some entries are nan or infinite."
+    if near(a):
+        return None
+    if a.dim() == 2 and shape[0] == shape[1] and near(a.T):
+        return "it is transposed: the shape cannot tell, since it is square, but the numbers can."
+    if len(uses) > 1 and any(near(a, use.double()) for use in uses):
+        return (f"this is the gradient by one use only. On the way forward it is used {len(uses)} times: "
+                f"add up what comes back from each.")
+    if (a == 0).all():
+        return "it is zero everywhere."
+    factor = ((a * r).sum() / (r * r).sum()).item()
+    if abs(factor) > 1e-6 and near(a / factor):
+        if abs(factor + 1) < 1e-4:
+            return "the sign is turned around; all else is right."
+        return (f"it is right up to a factor of {factor:.4g}. Is there a mean, an exponent or a scale whose derivative "
+                f"is missing{', and a sign' if factor < 0 else ''}?")
+    off = (a - r).abs()
+    where = [int(i) for i in torch.unravel_index(off.argmax(), off.shape)]
+    right = (off <= noise + 1e-5 * r.abs()).double().mean().item()
+    return (f"the shape is right, {'nearly all' if right > 0.99 else f'{right:.0%}'} of the entries are. The largest "
+            f"difference is {off.max().item():.1e}, at {where}: yours is {a[tuple(where)].item():.3g}, autograd's "
+            f"{r[tuple(where)].item():.3g}.")
+
+
+def _wrong_shape(a, r, near):
+    """What is wrong with a gradient whose shape is not that of its tensor."""
+    shape, wanted = tuple(a.shape), tuple(r.shape)
+    told = f"the shape is {shape} instead of {wanted}: a gradient has the shape of its tensor."
+    if shape == wanted[::-1] and len(shape) == 2:
+        return f"{told} It is transposed{'; the numbers are right' if near(a.T) else ''}."
+    if a.numel() == r.numel() and near(a.reshape(r.shape)):
+        return f"{told} The numbers are right: keepdim=True or view gives them their place."
+    with contextlib.suppress(RuntimeError):
+        summed = a.sum_to_size(wanted)
+        over = [d for d in range(-a.dim(), 0) if -d > r.dim() or (r.shape[d] == 1 and a.shape[d] > 1)]
+        dims = ", ".join(str(d + a.dim()) for d in over)
+        return (f"{told} On the way forward it was broadcast: copied. What comes back to the copies is added up: sum "
+                f"over dimension {dims}{'' if near(summed) else ' (the numbers would not be right yet)'}.")
+    with contextlib.suppress(RuntimeError):
+        if near(a.expand(wanted)):
+            return f"{told} The numbers are right, but each entry has a gradient of its own: spread them out."
+    return told
+
+
+_NAMES_4 = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
+
+
+def _mlp_batchnorm(parameters, X, Y, *, unbiased=True):
+    """The lecture's loss: [C, W1, b1, W2, b2, bngain, bnbias], contexts and targets → mean negative log likelihood."""
+    C, W1, b1, W2, b2, bngain, bnbias = parameters
+    hprebn = C[X].reshape(len(X), -1) @ W1 + b1
+    var = hprebn.var(0, keepdim=True, unbiased=unbiased)
+    bnraw = (hprebn - hprebn.mean(0, keepdim=True)) * (var + 1e-5) ** -0.5
+    return F.cross_entropy(torch.tanh(bngain * bnraw + bnbias) @ W2 + b2, Y)
+
+
+@_check("E04")
+def e04_gradients(function, found):
+    """E04 of lecture 4: function(parameters, Xb, Yb) → (loss, [dC, dW1, db1, dW2, db2, dbngain, dbnbias]), no autograd.
+
+    parameters: [C, W1, b1, W2, b2, bngain, bnbias]. Tried on nets and minibatches of three sizes, under no_grad.
+    """
+    if not callable(function):
+        return "the answer must be a function of parameters, Xb and Yb that returns the loss and seven gradients."
+    for n, n_embd, n_hidden, context in ((32, 10, 200, 3), (8, 4, 30, 3), (16, 5, 12, 2)):
+        g = torch.Generator().manual_seed(n)
+        shapes = [(27, n_embd), (context * n_embd, n_hidden), (n_hidden,), (n_hidden, 27), (27,), (1, n_hidden),
+                  (1, n_hidden)]
+        parameters = [torch.randn(shape, generator=g) * (1 if i == 0 else 0.3) + (i == 5)
+                      for i, shape in enumerate(shapes)]
+        X, Y = torch.randint(27, (n, context), generator=g), torch.randint(27, (n,), generator=g)
+        X[:, -1] = X[0, -1]  # so that a row of C is used many times
+        given = [p.clone() for p in parameters]
+        exact = [p.double().requires_grad_() for p in parameters]
+        loss = _mlp_batchnorm(exact, X, Y)
+        reference = torch.autograd.grad(loss, exact)
+        with torch.no_grad(), _Calls() as calls:
+            answer = function(parameters, X, Y)
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            return "it must return two things: the loss, and the list of the seven gradients."
+        if not all(p.equal(q) for p, q in zip(parameters, given, strict=True)):
+            return "it changes the parameters. Let it return the gradients only; the update comes after it."
+        if "backward" in calls.names:
+            return "it calls backward(). The point of this one is to do without."
+        value, gradients = _number(answer[0]), list(answer[1])
+        if len(gradients) != 7 or any(x is None for x in gradients):
+            return f"seven gradients are needed, in the order of the parameters: {', '.join(_NAMES_4)}."
+        if not abs(value - loss.item()) <= 1e-4:
+            biased = _mlp_batchnorm(exact, X, Y, unbiased=False).item()
+            if abs(value - biased) < 1e-4:
+                return (f"with {n} examples the loss is {value:.4f} instead of {loss.item():.4f}: the variance is "
+                        f"divided by n. The lecture divides by n − 1.")
+            if abs(value - n * loss.item()) < 1e-2:
+                return "the loss is the sum over the examples. Take the mean."
+            return f"with {n} examples the loss is {value:.4f} instead of {loss.item():.4f}."
+        largest = max(r.abs().max().item() for r in reference)
+        for name, x, r in zip(_NAMES_4, gradients, reference, strict=True):
+            if wrong := _wrong_gradient(x, r, noise=1e-5 * r.abs().max().item() + 1e-6 * largest):
+                more = (" Several places of a minibatch use the same row of C: their gradients must be added up, as "
+                        "index_add_ does and C[X] += … does not." if name == "C" else "")
+                return f"d{name} with {n} examples: {wrong}{more}"
+    found.append("The loss and all seven gradients, for three sizes of net and minibatch.")
+
+
+# ----- lecture 5: WaveNet ---------------------------------------------------------------------------------------------
+
+@_check("E01")
+def e01_beat(answer, words, found):
+    """E01 of lecture 5: answer = (logits, context, dev_loss). logits(X): int64 (n, context) → (n, 27). Dev below 1.993.
+
+    Scored on all of dev and test of split_words(words), and on 4,000 names of train. dev_loss: what the reader quotes.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 3:
+        return "the answer must be three things: (logits_mine, context_mine, dev_loss_mine)."
+    logits_of, context, quoted = answer
+    if not callable(logits_of):
+        return "logits_mine must be a function: contexts (n, context_mine) go in, logits (n, 27) come out."
+    if isinstance(context, bool) or not isinstance(context, int) or not 1 <= context <= 64:
+        return f"context_mine is {context!r}; it must be a whole number from 1 to 64: how many characters the net sees."
+    losses, wrong = _judge(logits_of, words, context, n_train=4000)
+    if wrong:
+        return wrong
+    quoted = _number(quoted)
+    if not abs(quoted - losses["dev"]) <= SLACK:
+        if abs(quoted - losses["test"]) < SLACK:
+            return (f"dev_loss_mine is {quoted:.4f}, the loss on test. Choices are made on dev; who looks at test on "
+                    f"the way has no test set any more.")
+        return (f"dev_loss_mine is {quoted:.4f}, but over all of dev this net has {losses['dev']:.4f}. Take the mean "
+                f"over all characters of dev, in evaluation mode, and do not round it.")
+    uniform = math.log(len(build_vocabulary(words)[0]))
+    if losses["dev"] > uniform - SLACK:
+        return f"dev loss {losses['dev']:.4f} is no better than a uniform guess, {uniform:.4f}."
+    if is_lecture_list(words) and losses["dev"] >= 1.993:
+        return (f"dev loss {losses['dev']:.4f}; below 1.993 was asked for. Train {losses['train']:.4f}: "
+                + ("train is not much lower, so more steps or a larger net will help."
+                   if losses["dev"] - losses["train"] < 0.1 else
+                   "train is far lower, so the net overfits: dropout, weight decay, or fewer steps."))
+    # no net gets there without knowing train much better than dev (by 0.05 or more), unless dev is in its train
+    if is_lecture_list(words) and losses["dev"] - losses["train"] < 0.01:
+        return (f"the loss on dev, {losses['dev']:.4f}, is as low as that on train, {losses['train']:.4f}: dev was "
+                f"trained on, or the whole list. Train on split_words(words)[0] only.")
+    found.append(f"Dev {losses['dev']:.4f}, 4,000 names of train {losses['train']:.4f}; with {context} characters.")
+
+
+def _tree_size(factors, n_hidden, n_embd=10, side=27):
+    """Parameters of lecture 5's tree: table, each level's Linear (no bias) and batch norm, last Linear."""
+    total, fan_in = side * n_embd, n_embd
+    for n in factors:
+        total, fan_in = total + fan_in * n * n_hidden + 2 * n_hidden, n_hidden
+    return total + fan_in * side + side
+
+
+@_check("E02")
+def e02_factors(answer, found):
+    """E02 of lecture 5: answer = (factors, hidden, parameters), a tree of eight characters as large as the lecture's.
+
+    factors: whole numbers above 1 with the product 8, neither (2, 2, 2) nor (8,). hidden: neurons of each level, so
+    that the tree has within 1% of 22,397 parameters (n_embd 10, 27 characters). parameters: how many it has.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 3:
+        return "the answer must be three things: (factors_mine, hidden_mine, parameters_mine)."
+    factors, hidden, parameters = answer
+    if not isinstance(factors, (tuple, list)) or not factors:
+        return f"factors_mine is {factors!r}; it must be a list of whole numbers, such as (2, 2, 2)."
+    for n in (*factors, hidden, parameters):
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            return f"{n!r} is no whole number above 0, and factors, neurons and parameters all are."
+    factors = tuple(factors)
+    if 1 in factors:
+        return f"the factors {factors} have a 1: that level joins nothing."
+    if math.prod(factors) != 8:
+        return (f"the factors {factors} multiply to {math.prod(factors)}. To join eight characters, no more and no "
+                f"less, their product must be 8.")
+    if factors in ((2, 2, 2), (8,)):
+        return f"{factors} is in the log already: the {'tree' if len(factors) == 3 else 'flat net'}. Find another one."
+    right = _tree_size(factors, hidden)
+    if parameters != right:
+        levels = len(factors)
+        why = {right - 2 * hidden * levels: " The gains and biases of the batch norms are missing, two a neuron.",
+               right - hidden * levels: " Each batch norm has two numbers for each neuron, a gain and a bias.",
+               right + hidden * levels: " The Linear layers in front of a batch norm have no bias.",
+               right - 270: " The table of embeddings is missing: 27 rows of 10 numbers.",
+               right - 27: " The bias of the last layer is missing."}.get(parameters, "")
+        return (f"with the factors {factors} and {hidden} neurons the tree has {right:,} parameters, not "
+                f"{parameters:,}.{why}")
+    if abs(right - 22_397) > 224:
+        return (f"{right:,} parameters are {abs(right / 22_397 - 1):.0%} {'more' if right > 22_397 else 'less'} than "
+                f"22,397. Then nobody can tell the order from the size. Take {'fewer' if right > 22_397 else 'more'} "
+                f"neurons.")
+    found.append(f"Factors {factors}, {hidden} neurons: {right:,} parameters, {right - 22_397:+,} against the tree.")
+
+
+def _sees_the_future(pair):
+    """Whether a place of pair(x, d), two tensors like x (B, T, C), depends on what comes after it."""
+    g = torch.Generator().manual_seed(1)
+    for d in (1, 2, 4):
+        x = torch.randn((1, 9, 3), generator=g)
+        before = [y.clone() for y in pair(x.clone(), d)]
+        for t in range(1, 9):
+            changed = x.clone()
+            changed[:, t] += 1
+            if any(not torch.equal(y[:, :t], z[:, :t]) for y, z in zip(before, pair(changed, d), strict=True)):
+                return True
+    return False
+
+
+@_check("E03")
+def e03_causal(answer, suspects, found):
+    """E03 of lecture 5: answer = (leaks, earlier). leaks: the names of the suspects that let the future in (a set).
+
+    suspects: dict of name → function (x, d) → (earlier, now). earlier(x, d): x (B, T, C) as it was d places earlier,
+    zeros where there was nothing, in the same shape.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return "the answer must be two things: (leaks_mine, earlier_mine)."
+    leaks, earlier = answer
+    leaks = {leaks} if isinstance(leaks, str) else {getattr(name, "__name__", name) for name in leaks}
+    if unknown := leaks - suspects.keys():
+        return f"there is no suspect {unknown.pop()!r}; there are {', '.join(suspects)}."
+    if not callable(earlier):
+        return "earlier_mine must be a function: earlier_mine(x, d) returns x as it was d places earlier."
+    g = torch.Generator().manual_seed(2)
+    for shape, d in (((2, 7, 3), 1), ((2, 7, 3), 2), ((3, 5, 2), 4), ((1, 4, 4), 4), ((1, 3, 2), 5)):
+        x = torch.randn(shape, generator=g)
+        given, right = x.clone(), torch.cat([torch.zeros_like(x)[:, :d], x], 1)[:, :shape[1]]
+        if d > shape[1]:
+            right = torch.zeros_like(x)
+        y = earlier(x, d)
+        if not isinstance(y, torch.Tensor):
+            return f"earlier_mine returns a {type(y).__name__}, not a tensor."
+        if not x.equal(given):
+            return "earlier_mine changes x itself. Return a new tensor, and leave x as it is."
+        case = f"for x of shape {shape} and d = {d}"
+        if y.shape != x.shape:
+            return (f"{case} the shape is {tuple(y.shape)}; it must stay what it is: fill up d places in front, and "
+                    f"cut as many off the end. (F.pad counts its pairs from the last dimension on.)")
+        if torch.equal(y, right):
+            continue
+        ahead = torch.cat([x, torch.zeros_like(x)[:, :d]], 1)[:, -shape[1]:]
+        if torch.equal(y, ahead):
+            return f"{case} it is x as it will be d places LATER: the future. Fill up in front, and cut at the end."
+        if torch.equal(y, torch.roll(x, d, 1)):
+            return f"{case} the last places come back at the front: the future. Put zeros there."
+        if torch.equal(y, x):
+            return f"{case} it is x itself, not moved at all."
+        if torch.equal(y[:, d:], right[:, d:]):
+            return f"{case} the first {d} places, before which there is nothing, must be zeros."
+        return f"{case} the values are not those of d places earlier."
+    truth = {name for name, pair in suspects.items() if _sees_the_future(pair)}
+    if wrongly := leaks - truth:
+        return (f"{wrongly.pop()!r} does not see the future: in its picture nothing lies to the right of the dashed "
+                f"line.")
+    if missed := truth - leaks:
+        return (f"{len(missed)} more let{'s' * (len(missed) == 1)} the future in. Look at the picture of each suspect, "
+                f"up to its corners.")
+    found.append(f"The future gets in with {' and '.join(sorted(truth)) or 'none'}; your own function keeps it out.")

@@ -522,46 +522,62 @@ def _all(parameters):
     return list(parameters.parameters() if isinstance(parameters, torch.nn.Module) else parameters)
 
 
-def _histograms(named, *, title, xlabel, bins=100, ax=None):
-    """Lines for the distributions of named tensors, over one range of values."""
-    ax = _axes(ax, (8, 3))
-    for k, (label, values) in enumerate(named):
-        values = values.detach().float().flatten()
-        values = values[values.isfinite()]
-        if not len(values):
-            continue
-        top = values.abs().max().item() or 1.0
-        density, edges = torch.histogram(values, bins, range=(-top, top), density=True)
-        ax.plot(((edges[:-1] + edges[1:]) / 2).tolist(), density.tolist(), LINES[k % len(LINES)], color=f"C{k % 6}",
-                label=label)
-    ax.set(title=title, xlabel=xlabel, ylabel="density")
+def _line_of(k, n):
+    """Colour and dashes of layer k of n: from light, the first, to dark, the last."""
+    return {"color": plt.cm.viridis(0.88 - 0.88 * k / max(1, n - 1)), "linestyle": LINES[k % len(LINES)]}
+
+
+def _legend_beside(ax, title):
+    """A legend at the right of the axes, so that it hides nothing."""
     if ax.lines:
-        ax.legend(fontsize=8)
+        ax.legend(title=title, fontsize=8, title_fontsize=8, alignment="left", loc="center left",
+                  bbox_to_anchor=(1, 0.5), handlelength=2.4)
+
+
+def _histograms(named, *, title, xlabel, numbers, log=False, bins=50, ax=None):
+    """Lines for the distributions of named tensors, over one range of values. numbers: what the labels' numbers are."""
+    ax = _axes(ax, (8, 3))
+    tensors = [(label, values.detach().float().flatten()) for label, values in named]
+    tensors = [(label, values[values.isfinite()]) for label, values in tensors]
+    top = max((values.abs().max().item() for _, values in tensors if len(values)), default=0) or 1.0
+    for k, (label, values) in enumerate(tensors):
+        if len(values):
+            spread = min(top, 1.02 * values.abs().max().item() or top)  # each its own range, so that none is one bin
+            density, edges = torch.histogram(values, bins, range=(-spread, spread), density=True)
+            if log:
+                density[density == 0] = torch.nan
+            ax.plot(((edges[:-1] + edges[1:]) / 2).tolist(), density.tolist(), label=label,
+                    **_line_of(k, len(tensors)))
+    ax.set(title=title, xlabel=xlabel, ylabel="density", yscale="log" if log else "linear")
+    _legend_beside(ax, numbers)
     return ax
 
 
 def activations(model, *, only="Tanh", limit=0.97, title="Activations", ax=None):
     """Picture 1: the distribution of what each layer puts out, with the numbers of activation_stats()."""
     table = activation_stats(model, only=only, limit=limit)
-    named = [(f"{label}: mean {mean:+.2f}, std {std:.2f}, {full:.1f}% beyond ±{limit:g}", out)
+    named = [(f"{label}: {mean:+.2f} ± {std:.2f}, {full:.1f}%", out)
              for (label, _, mean, std, full), (_, out) in zip(table.rows, _watched(model, only), strict=True)]
-    return _histograms(named, title=title, xlabel="activation", ax=ax)
+    return _histograms(named, title=title, xlabel="activation", numbers=f"mean ± std, beyond ±{limit:g}", ax=ax)
 
 
 def gradients(model, *, only="Tanh", title="Gradients of the activations", ax=None):
     """Picture 2: the distribution of the gradient of what each layer puts out, with gradient_stats()' numbers."""
     table = gradient_stats(model, only=only)
-    named = [(f"{label}: mean {mean}, std {std}", out.grad)
+    named = [(f"{label}: {mean} ± {std}", out.grad)
              for (label, _, mean, std), (_, out) in zip(table.rows, _watched(model, only), strict=True)]
-    return _histograms(named, title=title, xlabel="gradient", ax=ax)
+    return _histograms(named, title=title, xlabel="gradient", numbers="mean ± std", ax=ax)
 
 
 def weight_gradients(parameters, *, title="Gradients of the weights", ax=None):
-    """Picture 3: the distribution of each weight matrix's gradient, with the numbers of weight_stats()."""
+    """Picture 3: the distribution of each weight matrix's gradient, with the numbers of weight_stats().
+
+    The density has a logarithmic axis: layers may differ a hundredfold in width.
+    """
     table = weight_stats(parameters)
-    named = [(f"{label} {shape}: std {std}, grad:data {ratio}", p.grad)
+    named = [(f"{label} {shape}: {std}, {ratio}", p.grad)
              for (label, shape, _, std, ratio), (_, p) in zip(table.rows, _weights(parameters), strict=True)]
-    return _histograms(named, title=title, xlabel="gradient", ax=ax)
+    return _histograms(named, title=title, xlabel="gradient", numbers="std, grad:data", log=True, ax=ax)
 
 
 def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", ax=None):
@@ -574,18 +590,18 @@ def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", a
     place = {id(p): i for i, p in enumerate(_all(parameters))}
     x = [every * i for i in range(len(ud))]
     for k, ((label, shape, mean), (_, p)) in enumerate(zip(table.rows, _weights(parameters), strict=True)):
-        ax.plot(x, [row[place[id(p)]] for row in ud], LINES[k % len(LINES)], color=f"C{k % 6}", linewidth=1,
-                label=f"{label} {shape}: {mean:.2f} at the end")
+        ax.plot(x, [row[place[id(p)]] for row in ud], linewidth=1.2, label=f"{label} {shape}: {mean:.2f}",
+                **_line_of(k, len(table)))
     ax.axhline(-3, color="black", linewidth=1)
-    ax.text(0, -3, "−3", va="bottom", ha="left")
+    ax.text(0.004, -3, "−3", va="bottom", ha="left", transform=ax.get_yaxis_transform())
     ax.set(title=title, xlabel="step", ylabel="log10(update:data)")
-    ax.legend(fontsize=8)
+    _legend_beside(ax, "mean at the end")
     return ax
 
 
 def four_pictures(model, parameters, ud, *, only="Tanh", every=1, title=""):
     """All four pictures of lecture 3 on one figure. Returns the array of its four Axes."""
-    fig, axes = plt.subplots(2, 2, figsize=(11, 6))
+    fig, axes = plt.subplots(2, 2, figsize=(12, 5.6))
     activations(model, only=only, ax=axes[0, 0])
     gradients(model, only=only, ax=axes[0, 1])
     weight_gradients(parameters, ax=axes[1, 0])
@@ -615,4 +631,44 @@ def gradient_image(grad, *, title="", xlabel="", ylabel="", ax=None):
     ax.figure.colorbar(image, ax=ax)
     ax.grid(False)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return ax
+
+
+# ----- lecture 5: what an output sees ---------------------------------------------------------------------------------
+
+def reach(moves):
+    """Which inputs each output sees: a Table of output, the first and the last input that move it, and how many do.
+
+    moves: bool (outputs, inputs), True where a change of the input moves the output.
+    """
+    rows = []
+    for i, row in enumerate(torch.as_tensor(moves).bool()):
+        seen = row.nonzero().flatten().tolist()
+        rows.append([i, seen[0] if seen else None, seen[-1] if seen else None, len(seen)])
+    return Table(["output", "from", "to", "inputs"], rows)
+
+
+def receptive_field(moves, *, title="", ax=None):
+    """Draw which inputs move which outputs: moves bool (outputs, inputs), a row an output, filled where it is moved.
+
+    The dashed staircase is the place that each output stands at, if the last output stands at the last input: what is
+    filled to the right of it comes from the future.
+    """
+    moves = torch.as_tensor(moves).bool()
+    n, width = moves.shape
+    ax = _axes(ax, (8, min(4.5, 0.9 + 0.22 * n)))
+    rows, columns = (moves.nonzero() + 0.5).T.tolist() if moves.any() else ([], [])
+    place = [width - n + i + 1 for i in range(n)]  # where what an output may see ends
+    for future, colour, hatch in ((False, BLUE, None), (True, RED, "//")):
+        for y, x in zip(rows, columns, strict=True):
+            if (x > place[int(y)]) == future:
+                ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor="white", linewidth=0.5,
+                                       hatch=hatch))
+    ax.step([*place, place[-1]] if n else [], range(n + 1) if n else [], "k--", where="pre", linewidth=1)
+    ax.set(title=title, xlabel="input", ylabel="output", xlim=(0, width + 0.05), ylim=(max(n, 1), 0))
+    for axis, size in ((ax.xaxis, width), (ax.yaxis, n)):
+        every = max(1, math.ceil(size / 16))
+        axis.set_ticks([i + 0.5 for i in range(0, size, every)], [str(i) for i in range(0, size, every)])
+    ax.tick_params(length=0)
+    ax.grid(False)
     return ax

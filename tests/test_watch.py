@@ -231,11 +231,11 @@ def legend(ax):
 def test_the_pictures_show_the_numbers_of_the_tables(run):
     net, _, parameters = run
     for row, text in zip(activation_stats(net).rows, legend(activations(net)), strict=True):
-        assert text.startswith(row[0]) and f"std {row[3]:.2f}" in text and f"{row[4]:.1f}%" in text
+        assert text == f"{row[0]}: {row[2]:+.2f} ± {row[3]:.2f}, {row[4]:.1f}%"
     for row, text in zip(gradient_stats(net).rows, legend(gradients(net)), strict=True):
-        assert text == f"{row[0]}: mean {row[2]}, std {row[3]}"
+        assert text == f"{row[0]}: {row[2]} ± {row[3]}"
     for row, text in zip(weight_stats(parameters).rows, legend(weight_gradients(parameters)), strict=True):
-        assert row[1] in text and text.endswith(row[4])
+        assert text == f"{row[0]} {row[1]}: {row[3]}, {row[4]}"
 
 
 def test_a_histogram_is_a_density_of_the_values(run):
@@ -243,7 +243,7 @@ def test_a_histogram_is_a_density_of_the_values(run):
     for line, layer in zip(activations(net).lines, tanhs, strict=True):
         x, y = map(torch.tensor, line.get_data())
         assert (y.sum() * (x[1] - x[0])).item() == pytest.approx(1, abs=1e-3)
-        assert x.abs().max() < layer.out.abs().max()
+        assert x.abs().max() < 1.02 * layer.out.abs().max()
 
 
 def test_update_ratios_are_drawn_over_the_steps_with_a_line_at_minus_three(run):
