@@ -560,6 +560,9 @@ MAKEMORE = {
     "makemore split: transformer": "--split makemore",
     "lecture split: lstm": "--type lstm",
     "lecture split: cnn": "--type cnn",
+    "lecture split: rnn": "--type rnn",
+    "lecture split: gru": "--type gru",
+    "lecture split: transformer": "",
 }
 
 

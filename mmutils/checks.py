@@ -875,7 +875,8 @@ def _wrong_gradient(answer, reference, uses=(), noise=0.0):
     off = (a - r).abs()
     where = [int(i) for i in torch.unravel_index(off.argmax(), off.shape)]
     right = (off <= noise + 1e-5 * r.abs()).double().mean().item()
-    return (f"the shape is right, {'nearly all' if right > 0.99 else f'{right:.0%}'} of the entries are. The largest "
+    share = "nearly all" if right > 0.99 else f"{right:.0%}" if right >= 0.01 else "hardly any" if right else "none"
+    return (f"the shape is right, {share} of the entries are. The largest "
             f"difference is {off.max().item():.1e}, at {where}: yours is {a[tuple(where)].item():.3g}, autograd's "
             f"{r[tuple(where)].item():.3g}.")
 

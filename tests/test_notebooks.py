@@ -1,6 +1,8 @@
 """What the committed notebooks must be, and what they do when a reader changes their settings."""
 
 import ast
+import contextlib
+import io
 import os
 import re
 from pathlib import Path
@@ -119,6 +121,106 @@ def test_every_link_inside_the_repository_resolves(path):
             assert (ROOT / target).exists() or target in ("kept/", "blank/"), target
 
 
+# ----- lecture 4: its cards and its bugs ------------------------------------------------------------------------------
+
+def parts_of(path, heading):
+    """The cells of each part whose heading matches (with its match): up to the next one, or the next cell of prose."""
+    cells = nbformat.read(path, as_version=4).cells
+    for i, cell in enumerate(cells):
+        for match in re.finditer(heading, cell.source if cell.cell_type == "markdown" else "", re.M):
+            code = []
+            for other in cells[i + 1:]:
+                if other.cell_type == "markdown" and re.search(r"^#", other.source, re.M):
+                    break
+                code += [other] if other.cell_type == "code" else []
+            yield match, cell, code
+
+
+def stored(cell):
+    """The names that a cell gives a value to at its top level: not inside functions, classes and comprehensions."""
+    inside = (ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp)
+    names, todo = set(), list(ast.parse(cell.source).body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif not isinstance(node, inside):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            todo += ast.iter_child_nodes(node)
+    return names
+
+
+BACKPROP = ROOT / "notebooks" / "4_backprop.ipynb"
+
+
+def test_every_card_has_a_place_a_check_a_hint_and_a_folded_solution():
+    cards = list(parts_of(BACKPROP, r"^### Card (\d+) · `(d\w+)`.*$"))
+    assert [int(match[1]) for match, _, _ in cards] == list(range(1, 27))
+    for match, text, (place, solution, *_) in cards:
+        number, name = match[1], match[2]
+        assert re.search(r"<details><summary>Hint</summary>\n\n.+?\n\n</details>", text.source[match.end():], re.S)
+        assert place.source.startswith(f"# your work: card {number}")
+        assert re.search(rf"^{name} = None$", place.source, re.M)
+        assert place.source.endswith(f'\n{name} = card("{name}", {name}, {name[1:]})')
+        assert stored(place) == {name}
+        assert place.outputs[0].text.startswith(f"{name}: not tried yet")
+        assert solution.source.startswith(f"# solution of card {number}") and solution.metadata.jupyter.source_hidden
+        assert solution.source.endswith(f'assert checks.gradient(solution_{name}, {name[1:]}, loss, "{name}")')
+        assert not re.search(r"\.grad\b", solution.source)
+        assert stored(solution) == {f"solution_{name}"}
+        assert solution.outputs[0].text.startswith(f"{name}: right, ")
+
+
+def test_every_bug_is_seen_and_has_a_folded_solution():
+    bugs = list(parts_of(BACKPROP, r"^### Bug (\d) · "))
+    assert [int(match[1]) for match, _, _ in bugs] == list(range(1, 7))
+    for match, _, (place, solution) in bugs:
+        assert place.source.startswith(f"# your work: bug {match[1]}.") and "not yet" in place.outputs[0].text
+        assert solution.source.startswith(f"# solution of bug {match[1]}") and solution.metadata.jupyter.source_hidden
+        assert "assert checks.gradient(" in solution.source and "not yet" not in solution.outputs[0].text
+        assert stored(solution) == {f"solution_{match[1]}"}
+        assert all(re.match(rf"bug{match[1]}_|answer|tensor|name", name) for name in stored(place))
+
+
+def test_cards_can_be_filled_in_after_all_has_run():
+    """What the answers are made of is not given another value by any cell further down."""
+    cells = code_cells(nbformat.read(BACKPROP, as_version=4))
+    first = next(i for i, cell in enumerate(cells) if cell.source.startswith("# your work: card 1."))
+    needed = set()
+    for cell in cells[first:]:
+        if re.match(r"# (solution of|your work)", cell.source):
+            needed |= {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)
+                       and isinstance(node.ctx, ast.Load)}
+    given = set().union(*(stored(cell) for cell in cells[:first]))
+    assert {"loss", "n", "V", "Xb", "Yb", "W2", "h", "logits"} <= needed & given
+    for cell in cells[first:]:
+        assert not stored(cell) & needed & (given - {"name"}), cell.source
+
+
+def test_cards_take_right_answers_and_go_on_after_wrong_ones():
+    """Run the cards as a reader would: some right, some wrong, some not tried, some twice."""
+    cells = code_cells(nbformat.read(BACKPROP, as_version=4))
+    cards = [cell for cell in cells if cell.source.startswith("# your work: card ")]
+    solutions = [cell for cell in cells if cell.source.startswith("# solution of card ")]
+    space, first = {}, cells.index(cards[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(BACKPROP.parent)
+        patch.setenv("MMUTILS_TEST", "tell")
+        for cell in cells[:first]:
+            exec(cell.source, space)
+        for k, (card, solution) in enumerate(zip(cards, solutions, strict=True)):
+            name = re.search(r"^(d\w+) = None$", card.source, re.M)[1]
+            formula = solution.source.split("assert")[0].replace(f"solution_{name}", name)
+            wrong = f"{formula}\n{name} = {name} + 1"
+            for attempt, right in (((formula, True), (wrong, False), (f"{name} = None", None))[k % 3], (formula, True)):
+                with contextlib.redirect_stdout(io.StringIO()) as out:
+                    exec(card.source.replace(f"{name} = None", attempt, 1), space)
+                verdict = {True: "right", False: "not yet", None: "not tried yet"}[right]
+                assert out.getvalue().startswith(f"{name}: {verdict}"), out.getvalue()
+                assert space[name].allclose(space[name[1:]].grad, atol=1e-6)
+
+
 # ----- other settings -------------------------------------------------------------------------------------------------
 
 # few steps, so that trying other values takes little time
@@ -126,6 +228,11 @@ QUICK = {
     "1_bigrams": {},
     "2_mlp": {"overfit_steps": 20, "sweep_steps": 20, "sweep_runs": 2, "first_training": 3, "first_decay": 2,
               "wide_steps": 3, "max_steps": 5, "fast_steps": 3, "size_steps": 3, "bench_steps": 2, "bench_seeds": 2},
+    "3_activations_batchnorm": {"log_steps": 3, "log_seeds": 2, "dead_steps": 3, "deep_steps": 12, "desk_steps": 5,
+                                "full_steps": 3},
+    "4_backprop": {"max_steps": 3},
+    "5_wavenet": {"max_steps": 3, "log_steps": 2, "log_seeds": 2, "ladder_steps": 2, "ladder_seeds": 2,
+                  "challenge_steps": 2},
 }
 SMALL = {
     "1_bigrams": {"seed": 1, "n_names": 1, "fake_count": 0, "learning_rate": 0.1, "n_steps": 0, "penalty": 0,
@@ -137,6 +244,19 @@ SMALL = {
               "wide_start": 0, "max_steps": 0, "learning_rate": 1e-6, "temperature": 0.01, "fast_steps": 0,
               "fast_batch": 1, "fast_sgd_rate": 1e-6, "fast_rate": 1e-6, "small_size": (1, 1), "right_size": (1, 2),
               "large_size": (2, 1), "size_steps": 0, "bench_steps": 0, "bench_seeds": 1},
+    "3_activations_batchnorm": {"block_size": 1, "n_embd": 1, "n_hidden": 1, "log_steps": 0, "log_batch": 2,
+                                "log_rate": 1e-6, "log_seeds": 1, "dead_neurons": 0, "dead_steps": 0, "deep_embd": 1,
+                                "deep_hidden": 1, "deep_batch": 2, "deep_rate": 1e-6, "deep_steps": 0,
+                                "deep_gain": 0.01, "desk_steps": 0, "desk_batch": 2, "full_steps": 0, "full_batch": 2,
+                                "full_rate": 1e-6},
+    "4_backprop": {"block_size": 1, "n_embd": 1, "n_hidden": 1, "batch_size": 2, "run_hidden": 1, "run_embd": 1,
+                   "run_batch": 2, "max_steps": 0, "learning_rate": 1e-6},
+    "5_wavenet": {"starter_context": 1, "n_embd": 1, "n_hidden": 1, "batch_size": 1, "max_steps": 0,
+                  "learning_rate": 1e-6, "window": 1, "log_steps": 0, "log_batch": 1, "log_rate": 1e-9, "log_seeds": 1,
+                  "block_size": 1, "factors": (1,), "tree_hidden": 1, "wide_embd": 1, "wide_hidden": 1, "channels": 1,
+                  "ladder_channels": 1, "ladder_batch": 1, "dilations": (1,), "stack_batch": 1, "stack_rate": 1e-9,
+                  "muon_rate": 0, "muon_decay": 0, "ladder_steps": 0, "ladder_seeds": 1, "challenge_steps": 0,
+                  "dropout": 0},
 }
 LARGE = {
     "1_bigrams": {"seed": 0, "n_names": 50, "fake_count": 10**9, "learning_rate": 1e5, "n_steps": 4, "penalty": 1e3,
@@ -146,6 +266,17 @@ LARGE = {
               "sweep_low": -1.0, "sweep_high": 6.0, "first_rate": 1e3, "wide_hidden": 1000, "wide_rate": 1e3,
               "wide_start": 100, "learning_rate": 1e4, "temperature": 100, "fast_batch": 4096, "fast_sgd_rate": 1e4,
               "fast_rate": 10, "small_size": (64, 1), "right_size": (1, 1000), "large_size": (1, 1)},
+    "3_activations_batchnorm": {"block_size": 8, "n_embd": 30, "n_hidden": 400, "log_batch": 1000, "log_rate": 1e3,
+                                "dead_neurons": 10**6, "deep_embd": 30, "deep_hidden": 200, "deep_batch": 512,
+                                "deep_rate": 1e4, "deep_gain": 50, "desk_batch": 512, "full_batch": 2048,
+                                "full_rate": 10},
+    "4_backprop": {"block_size": 10, "n_embd": 64, "n_hidden": 500, "batch_size": 1024, "run_hidden": 400,
+                   "run_embd": 16, "run_batch": 1024, "learning_rate": 1e5},
+    "5_wavenet": {"starter_context": 12, "n_embd": 64, "n_hidden": 300, "batch_size": 4096, "learning_rate": 1e4,
+                  "window": 10**6, "log_batch": 2048, "log_rate": 1e3, "block_size": 16, "factors": (4, 4),
+                  "tree_hidden": 100, "wide_embd": 64, "wide_hidden": 100, "channels": 100,
+                  "dilations": (1, 2, 4, 8, 16, 32), "stack_batch": 2048, "ladder_channels": 100, "ladder_batch": 512,
+                  "stack_rate": 1e3, "muon_rate": 10, "muon_decay": 10, "dropout": 0.9},
 }
 WRONG = {  # two at a time where one error would keep the other from being reached
     "1_bigrams": [{"fake_count": -1, "n_steps": -1, "max_context": 13, "temperature": 0},
@@ -153,6 +284,19 @@ WRONG = {  # two at a time where one error would keep the other from being reach
     "2_mlp": [{"block_size": 0, "max_steps": -1, "wide_rate": -0.1, "fast_batch": 2.5},
               {"n_hidden": "200", "sweep_runs": 0, "overfit_rate": float("nan"), "wide_steps": -20_000},
               {"temperature": 0, "bench_steps": -1}],
+    "3_activations_batchnorm": [
+        {"n_embd": "10", "log_batch": 1, "dead_neurons": -1, "deep_gain": 0, "desk_steps": 1.5, "full_rate": "1"},
+        {"block_size": "3", "log_steps": -1, "dead_steps": True, "deep_batch": 1, "desk_batch": 0, "full_steps": -1},
+        {"n_hidden": 2.5, "log_rate": 0, "deep_rate": -1, "full_batch": 1}, {"log_seeds": 0, "deep_hidden": 2.5},
+        {"deep_embd": 0}, {"deep_steps": -1}],
+    "4_backprop": [{"batch_size": 1, "max_steps": -1}, {"n_hidden": 2.5, "run_batch": 1},
+                   {"block_size": 0, "run_hidden": 0}, {"n_embd": True, "run_embd": "ten"},
+                   {"learning_rate": float("nan")}],
+    "5_wavenet": [{"window": 0, "log_rate": float("nan"), "block_size": 0, "tree_hidden": 2.5, "wide_embd": "24",
+                   "channels": 0},
+                  {"max_steps": -1, "log_steps": -1, "factors": (2, 3), "dilations": (1, 0), "dropout": 1.0},
+                  {"log_seeds": 0, "factors": "222", "muon_decay": -1, "stack_batch": 0.5},
+                  {"ladder_steps": -1, "challenge_steps": -1}],
 }
 
 
@@ -201,4 +345,4 @@ def test_a_wrong_setting_is_named_in_a_clear_error(path, wrong):
     assert "AssertionError" not in [name for name, _ in errors]
     messages = "\n".join(message for name, message in errors if name == "ValueError")
     for name in wrong:
-        assert ("max_steps" if name.endswith("_steps") else name) in messages, name
+        assert name in messages or name.endswith("_steps") and "max_steps" in messages, name

@@ -235,7 +235,7 @@ def test_the_pictures_show_the_numbers_of_the_tables(run):
     for row, text in zip(gradient_stats(net).rows, legend(gradients(net)), strict=True):
         assert text == f"{row[0]}: {row[2]} ± {row[3]}"
     for row, text in zip(weight_stats(parameters).rows, legend(weight_gradients(parameters)), strict=True):
-        assert text == f"{row[0]} {row[1]}: {row[3]}, {row[4]}"
+        assert f"weight {text}" == f"{row[0]} {row[1]}: {row[3]}, {row[4]}"
 
 
 def test_a_histogram_is_a_density_of_the_values(run):

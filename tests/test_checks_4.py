@@ -1,0 +1,360 @@
+"""checks.py, the gradients of lecture 4: fed with right answers and with the usual wrong ones."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmutils.checks import e04_gradients, gradient
+
+NAMES = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
+
+
+class Net:
+    """A forward pass in lecture 4's atoms, with all gradients kept. sizes: n, n_embd, n_hidden, context."""
+
+    def __init__(self, n=16, n_embd=4, n_hidden=10, context=3, dtype=torch.float32, seed=1):
+        g = torch.Generator().manual_seed(seed)
+        shapes = [(27, n_embd), (context * n_embd, n_hidden), (n_hidden,), (n_hidden, 27), (27,), (1, n_hidden),
+                  (1, n_hidden)]
+        self.parameters = [(torch.randn(shape, generator=g) * (1 if i == 0 else 0.3) + (i == 5)).to(dtype)
+                           .requires_grad_() for i, shape in enumerate(shapes)]
+        self.Xb = torch.randint(0, 27, (n, context), generator=g)
+        self.Xb[:, -1] = self.Xb[0, -1]
+        self.Yb, self.n = torch.randint(0, 27, (n,), generator=g), n
+        C, W1, b1, W2, b2, bngain, bnbias = self.parameters
+        emb = C[self.Xb]
+        embcat = emb.view(n, -1)
+        hprebn = embcat @ W1 + b1
+        bnmeani = 1 / n * hprebn.sum(0, keepdim=True)
+        bndiff = hprebn - bnmeani
+        bndiff2 = bndiff**2
+        bnvar = 1 / (n - 1) * bndiff2.sum(0, keepdim=True)
+        bnvar_inv = (bnvar + 1e-5) ** -0.5
+        bnraw = bndiff * bnvar_inv
+        hpreact = bngain * bnraw + bnbias
+        h = torch.tanh(hpreact)
+        logits = h @ W2 + b2
+        logit_maxes = logits.max(1, keepdim=True).values
+        norm_logits = logits - logit_maxes
+        counts = norm_logits.exp()
+        counts_sum = counts.sum(1, keepdim=True)
+        counts_sum_inv = counts_sum**-1
+        probs = counts * counts_sum_inv
+        logprobs = probs.log()
+        self.loss = -logprobs[range(n), self.Yb].mean()
+        self.atoms = {k: v for k, v in locals().items() if isinstance(v, torch.Tensor) and v.requires_grad}
+        for t in self.atoms.values():
+            t.retain_grad()
+        self.loss.backward(retain_graph=True)
+        self.d = {name: t.grad.clone() for name, t in self.atoms.items()}
+
+
+@pytest.fixture(scope="module")
+def net():
+    return Net()
+
+
+@pytest.fixture
+def judge(capsys, net):
+    """Hold a gradient of one of net's atoms against autograd's: (verdict, what was printed)."""
+    def judge(name, answer, net=net):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = gradient(answer, net.atoms[name], net.loss, f"d{name}")
+        printed = capsys.readouterr()
+        assert printed.err == "" and printed.out.endswith("\n") and printed.out.count("\n") == 1
+        assert printed.out.startswith(f"d{name}: ")
+        return result, printed.out
+    return judge
+
+
+@pytest.fixture
+def no(judge):
+    """A wrong gradient must be told, with these words."""
+    def no(words_to_find, name, answer, **net):
+        result, told = judge(name, answer, **net)
+        assert result is False, told
+        for word in [words_to_find] if isinstance(words_to_find, str) else words_to_find:
+            assert word.lower() in told.lower(), told
+    return no
+
+
+# ----- gradient: right answers ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sizes", [{}, {"n": 2, "n_hidden": 1}, {"n": 200, "n_hidden": 300, "n_embd": 20}], ids=str)
+def test_autograds_own_numbers_are_right_for_every_atom(judge, sizes, dtype):
+    net = Net(**sizes, dtype=dtype)
+    for name, d in net.d.items():
+        result, told = judge(name, d, net=net)
+        assert result is True, told
+        assert told == f"d{name}: right, {tuple(d.shape)}, equal to autograd's up to rounding.\n"
+
+
+def test_a_right_gradient_may_have_another_type_and_its_graph(judge, net):
+    d = net.d["W2"]
+    for answer in (d.double(), d.tolist(), d.numpy(), d.clone().requires_grad_(), net.atoms["h"].T @ net.d["logits"]):
+        assert judge("W2", answer)[0] is True
+
+
+def test_zero_is_right_where_the_gradient_is_rounding_only(judge, net):
+    assert judge("logit_maxes", torch.zeros(net.n, 1))[0] is True
+    assert judge("b1", torch.zeros(10))[0] is True
+
+
+def test_the_check_leaves_the_kept_gradients_alone(judge, net):
+    for name, t in net.atoms.items():
+        judge(name, net.d[name])
+        assert t.grad.equal(net.d[name])
+    assert all(t.grad.equal(net.d[name]) for name, t in net.atoms.items())
+
+
+def test_rounding_is_forgiven_and_no_more(judge, net):
+    for name in ("logits", "W2", "dhprebn"[1:], "C", "probs"):
+        d = net.d[name]
+        assert judge(name, d + 1e-7 * d)[0] is True
+        assert judge(name, d + 1e-3 * d.abs().max() * torch.ones_like(d))[0] is False
+
+
+# ----- gradient: wrong answers ----------------------------------------------------------------------------------------
+
+def test_nothing_is_not_tried_yet(judge):
+    result, told = judge("logits", None)
+    assert result is None
+    assert told.startswith("dlogits: not tried yet") and "run this cell again" in told
+
+
+def test_autograds_gradient_itself_is_no_answer(no, net):
+    no("the gradient that autograd has computed", "logits", net.atoms["logits"].grad)
+    no("the gradient that autograd has computed", "W1", net.atoms["W1"].grad)
+
+
+def test_a_broadcast_that_was_not_summed(no, net):
+    no(["instead of (16, 1)", "copied", "over dimension 1."], "counts_sum_inv", net.atoms["counts"] * net.d["probs"])
+    no(["instead of (1, 10)", "copied", "over dimension 0."], "bngain", net.atoms["bnraw"] * net.d["hpreact"])
+    no(["instead of (27,)", "copied", "over dimension 0."], "b2", net.d["logits"])
+    no(["instead of (27,)", "over dimension 0 (the numbers would not be right yet)"], "b2", 2 * net.d["logits"])
+
+
+def test_a_sum_that_lost_its_dimension(no, net):
+    no(["(16,) instead of (16, 1)", "numbers are right", "keepdim"], "counts_sum_inv",
+       (net.atoms["counts"] * net.d["probs"]).sum(1))
+    no(["(1, 27) instead of (27,)", "numbers are right"], "b2", net.d["logits"].sum(0, keepdim=True))
+    no(["(16, 12) instead of (16, 3, 4)", "view"], "emb", net.d["embcat"])
+
+
+def test_a_sum_over_the_wrong_dimension(no, net):
+    no("instead of (27,): a gradient has the shape of its tensor.", "b2", net.d["logits"].sum(1))
+
+
+def test_a_gradient_that_was_left_to_broadcasting(no, judge, net):
+    even = torch.full((4, 3), 2.0, requires_grad=True)
+    loss = even.sum()
+    assert gradient(torch.ones(4, 1), even, loss, "deven") is False
+    assert gradient(torch.tensor(1.0), even, loss, "deven") is False
+    assert gradient(torch.ones(4, 3), even, loss, "deven") is True
+
+
+def test_spread_out_is_said(capsys):
+    even = torch.full((4, 3), 2.0, requires_grad=True)
+    gradient(1.0, even, even.sum(), "deven")
+    assert "each entry has a gradient of its own" in capsys.readouterr().out
+
+
+def test_a_transposed_matrix(no, net):
+    no(["(27, 10) instead of (10, 27)", "transposed; the numbers are right"], "W2", net.d["W2"].T)
+    no(["(27, 10) instead of (10, 27)", "transposed."], "W2", 3 * net.d["W2"].T)
+
+
+def test_a_transposed_square(no):
+    square = Net(n=16, n_embd=4, n_hidden=12)
+    no(["it is transposed", "square"], "W1", square.d["W1"].T, net=square)
+
+
+@pytest.mark.parametrize("name, use", [
+    ("counts", lambda d, a: a["counts_sum_inv"] * d["probs"]),
+    ("counts", lambda d, a: d["counts_sum"].expand(16, 27)),
+    ("bndiff", lambda d, a: a["bnvar_inv"] * d["bnraw"]),
+    ("bndiff", lambda d, a: 2 * a["bndiff"] * d["bndiff2"]),
+    ("hprebn", lambda d, a: d["bndiff"]),
+    ("hprebn", lambda d, a: d["bnmeani"].expand(16, 10) / 16)])
+def test_one_of_two_uses_forgotten(no, net, name, use):
+    no(["one use only", "used 2 times", "add up"], name, use(net.d, net.atoms))
+
+
+def test_the_use_that_is_nothing_may_be_forgotten(judge, net):
+    assert judge("logits", net.d["norm_logits"])[0] is True  # the maxima have no gradient but rounding
+
+
+@pytest.mark.parametrize("factor, words", [(16, "factor of 16"), (1 / 16, "factor of 0.0625"), (-1, "sign is turned"),
+                                           (-2, ["factor of -2", "and a sign"]), (31 / 32, "factor of 0.968")])
+@pytest.mark.parametrize("name", ["logits", "hprebn", "C", "probs", "bnvar"])
+def test_right_up_to_a_factor(no, net, name, factor, words):
+    no(words, name, factor * net.d[name])
+
+
+def test_zeros_and_what_is_not_finite(no, net):
+    no("zero everywhere", "W2", torch.zeros(10, 27))
+    for value in (math.nan, math.inf):
+        no("nan or infinite", "W2", torch.full((10, 27), value))
+
+
+def test_a_wrong_formula_is_told_with_its_largest_difference(no, net):
+    d, a = net.d, net.atoms
+    wrong = (1 - a["hpreact"] ** 2) * d["h"]
+    off = (wrong - d["hpreact"]).abs()
+    no(["the shape is right", f"{off.max().item():.1e}"], "hpreact", wrong)
+    one = d["W2"].clone()
+    one[3, 5] += 1
+    no(["nearly all of the entries are", "at [3, 5]"], "W2", one)
+
+
+def test_the_variant_of_batchnorm_with_the_wrong_mean_is_rejected(no, judge):
+    for n in (8, 32, 100):
+        net = Net(n=n)
+        d, a = net.d["hpreact"], net.atoms
+        dgain = (d * a["bnraw"]).sum(0)
+        scale = a["bngain"] * a["bnvar_inv"] / n
+
+        def formula(mean, d=d, a=a, dgain=dgain, scale=scale, n=n):
+            return scale * (n * d - mean * d.sum(0) - n / (n - 1) * a["bnraw"] * dgain)
+
+        assert judge("hprebn", formula(1.0), net=net)[0] is True
+        no("the shape is right", "hprebn", formula(n / (n - 1)), net=net)
+        no("the shape is right", "hprebn", scale * (n * d - d.sum(0) - a["bnraw"] * dgain), net=net)
+
+
+def test_an_embedding_whose_repeats_were_overwritten(no, judge, net):
+    place, demb = net.Xb.view(-1), net.d["emb"].view(-1, 4)
+    assert judge("C", torch.zeros(27, 4).index_add_(0, place, demb))[0] is True
+    no("the shape is right", "C", torch.zeros(27, 4).index_put_((place,), demb))
+
+
+JUNK = ["emma", [], {}, object(), float, torch.zeros(0), torch.zeros(16, 27, dtype=torch.int64),
+        torch.zeros(16, 27) > 0, torch.zeros(16, 27, dtype=torch.complex64), torch.empty(16, 27, device="meta"),
+        np.array([{}, 3]), lambda: 3, 3, math.nan, (torch.zeros(16, 27),) * 2, torch.zeros(2, 16, 27), [None] * 16,
+        torch.zeros(16, 27).to_sparse()]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=lambda junk: str(junk)[:30])
+def test_junk_is_told_and_never_raises(judge, junk):
+    result, told = judge("logits", junk)
+    assert result is False and "not yet. " in told
+
+
+def test_a_tensor_that_the_loss_does_not_depend_on_is_told(judge, capsys, net):
+    other = torch.zeros(3, requires_grad=True)
+    assert gradient(torch.zeros(3), other, net.loss) is False
+    assert "does not depend" in capsys.readouterr().out
+
+
+# ----- E04: the whole backward pass -----------------------------------------------------------------------------------
+
+def by_hand(parameters, Xb, Yb, *, mean=1, biased=False, n_of_loss=1, tanh_of_input=False, add=True, sign=1):
+    """E04's answer, with switches for mistakes."""
+    C, W1, b1, W2, b2, bngain, bnbias = parameters
+    n = len(Xb)
+    embcat = C[Xb].view(n, -1)
+    hprebn = embcat @ W1 + b1
+    bnvar_inv = (hprebn.var(0, keepdim=True, unbiased=not biased) + 1e-5) ** -0.5
+    bnraw = (hprebn - hprebn.mean(0, keepdim=True)) * bnvar_inv
+    hpreact = bngain * bnraw + bnbias
+    h = torch.tanh(hpreact)
+    logits = h @ W2 + b2
+    loss = F.cross_entropy(logits, Yb) * n_of_loss
+    dlogits = sign * (F.softmax(logits, 1) - F.one_hot(Yb, 27)) / n * n_of_loss
+    dh, dW2, db2 = dlogits @ W2.T, h.T @ dlogits, dlogits.sum(0)
+    dhpreact = (1 - (hpreact if tanh_of_input else h) ** 2) * dh
+    dbngain, dbnbias = (bnraw * dhpreact).sum(0, keepdim=True), dhpreact.sum(0, keepdim=True)
+    mean = n / (n - 1) if mean == "wrong" else 1
+    dhprebn = bngain * bnvar_inv / n * (n * dhpreact - mean * dbnbias - n / (n - 1) * bnraw * dbngain)
+    dembcat, dW1, db1 = dhprebn @ W1.T, embcat.T @ dhprebn, dhprebn.sum(0)
+    dC, demb = torch.zeros_like(C), dembcat.view(*Xb.shape, -1)
+    if add:
+        for k in range(Xb.shape[0]):
+            for j in range(Xb.shape[1]):
+                dC[Xb[k, j]] += demb[k, j]
+    else:
+        dC[Xb] += demb
+    return loss, [dC, dW1, db1, dW2, db2, dbngain, dbnbias]
+
+
+def test_e04_right(right):
+    assert "three sizes" in right(e04_gradients, by_hand)
+    right(e04_gradients, lambda *a: (by_hand(*a)[0].item(), tuple(by_hand(*a)[1])))
+    right(e04_gradients, lambda p, X, Y: [(out := by_hand(p, X, Y))[0], [*out[1][:2], 0 * out[1][2], *out[1][3:]]])
+
+
+@pytest.mark.parametrize("mistake, words", [
+    ({"mean": "wrong"}, "dC with 32 examples"), ({"biased": True}, ["divided by n", "divides by n − 1"]),
+    ({"n_of_loss": None}, "sum over the examples"), ({"tanh_of_input": True}, "the shape is right"),
+    ({"add": False}, ["dC with 32 examples", "index_add_", "C[X] +="]), ({"sign": -1}, "sign is turned around")],
+    ids=str)
+def test_e04_wrong_formulas(wrong, mistake, words):
+    def answer(p, X, Y):
+        return by_hand(p, X, Y, **{k: len(X) if v is None else v for k, v in mistake.items()})
+    wrong(words, e04_gradients, answer)
+
+
+def test_e04_other_orders_shapes_and_counts(wrong):
+    def changed(change):
+        return lambda *a: (by_hand(*a)[0], change(by_hand(*a)[1]))
+
+    wrong("seven gradients are needed", e04_gradients, changed(lambda grads: grads[:6]))
+    wrong("seven gradients are needed", e04_gradients, changed(lambda grads: [*grads[:6], None]))
+    wrong(["dC", "instead of (27, 10)"], e04_gradients, changed(lambda grads: [grads[1], grads[0], *grads[2:]]))
+    wrong(["db2", "numbers are right"], e04_gradients, changed(lambda grads: [*grads[:4], grads[4][None], *grads[5:]]))
+    wrong(["dW2", "transposed"], e04_gradients, changed(lambda grads: [*grads[:3], grads[3].T, *grads[4:]]))
+    wrong(["dbngain", "keepdim"], e04_gradients, changed(lambda grads: [*grads[:5], grads[5][0], grads[6]]))
+    wrong("two things", e04_gradients, lambda *a: by_hand(*a)[1])
+    wrong("the loss is", e04_gradients, lambda *a: (by_hand(*a)[0] + 0.1, by_hand(*a)[1]))
+    wrong("the loss is", e04_gradients, lambda *a: (math.nan, by_hand(*a)[1]))
+
+
+def test_e04_only_right_for_the_lectures_sizes(wrong):
+    def fixed(parameters, X, Y):
+        return by_hand(parameters, X, Y) if len(X) == 32 else (by_hand(parameters, X, Y)[0], [torch.zeros(1)] * 7)
+    wrong("with 8 examples", e04_gradients, fixed)
+
+
+def test_e04_updates_belong_outside(wrong):
+    def updating(parameters, X, Y):
+        loss, grads = by_hand(parameters, X, Y)
+        for p, d in zip(parameters, grads, strict=True):
+            p -= 0.1 * d
+        return loss, grads
+    wrong("changes the parameters", e04_gradients, updating)
+
+
+def test_e04_without_autograd(wrong):
+    def cheating(parameters, X, Y):
+        with torch.enable_grad():
+            parameters = [p.clone().requires_grad_() for p in parameters]
+            loss, _ = by_hand(parameters, X, Y)
+            loss.backward()
+        return loss, [p.grad for p in parameters]
+    wrong("calls backward()", e04_gradients, cheating)
+
+    def with_graph(parameters, X, Y):
+        loss, _ = by_hand(parameters, X, Y)
+        loss.backward()
+        return loss, [p.grad for p in parameters]
+    wrong(["could not be used", "does not require grad"], e04_gradients, with_graph)
+
+
+@pytest.mark.parametrize("junk", ["emma", 3, [], {}, object(), lambda: 3, lambda *a: None, lambda *a: a,
+                                  lambda *a: (3, 3), lambda *a: (3.0, [1.0] * 7),
+                                  lambda *a: ("emma", [torch.zeros(1)] * 7),
+                                  int, torch.zeros(7)], ids=str)
+def test_e04_junk_never_raises(capsys, junk):
+    assert e04_gradients(junk) is False
+    assert "E04: not yet. " in capsys.readouterr().out
+
+
+def test_e04_not_tried_yet(verdict):
+    result, told = verdict(e04_gradients, None)
+    assert result is None and told.startswith("E04: not tried yet")
