@@ -242,7 +242,7 @@ def bench_deep_net(words):
     data = (*build_dataset(train, stoi, 3), *build_dataset(dev, stoi, 3))
     return {
         "1,000 steps of 32, as in the lecture": deep_net_run(*data, n_steps=1000, batch=32, lr=0.1, fast=False),
-        "1,100 steps of 1024": deep_net_run(*data, n_steps=1100, batch=1024, lr=0.01, fast=True),
+        "1,250 steps of 1024": deep_net_run(*data, n_steps=1250, batch=1024, lr=0.01, fast=True),
         "8,000 steps of 512": deep_net_run(*data, n_steps=8000, batch=512, lr=0.01, fast=True),
     }
 
@@ -399,15 +399,28 @@ class Hierarchy:
         return x.squeeze(1) @ self.last + self.last_bias                    # (B, 27)
 
 
-def hierarchy(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
-    """Lecture 5's scaled-up net: train and dev loss, and seconds of training.
+class FusedHierarchy(Hierarchy):
+    """The same net with torch's own lookup and batch norm, which take one pass over memory each."""
 
-    fast: AdamW, warmed up and then down along half a cosine; else the lecture's loop, lr, and lr / 10 for the last
-    quarter of the steps.
+    def __call__(self, X, training=False):
+        x = F.embedding(X, self.C)
+        for W, gain, bias, (mean, var) in zip(self.W, self.gain, self.bias, self.running, strict=True):
+            B, T, n = x.shape
+            x = F.batch_norm(x.view(B * T // 2, 2 * n) @ W, mean, var, gain, bias, training)
+            x = torch.tanh(x).view(B, T // 2, -1)
+        return x.squeeze(1) @ self.last + self.last_bias
+
+
+def hierarchy(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, fast):
+    """Lecture 5's scaled-up net: train and dev loss, and seconds of training (of this process: others may be busy).
+
+    fast: Muon for the three matrices and AdamW for the rest, warmed up and then down along half a cosine; else the
+    lecture's loop, 0.1, and 0.01 for the last quarter of the steps.
     """
-    model, warm_up = Hierarchy(), n_steps // 10
-    optimizer = torch.optim.AdamW(model.parameters, weight_decay=0.05, fused=True) if fast else None
-    start = time.perf_counter()
+    model, warm_up = FusedHierarchy() if fast else Hierarchy(), n_steps // 10
+    others = [p for p in model.parameters if not any(p is W for W in model.W)]
+    adam, muon = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.05, fused=True), Muon(model.W, 0.1)
+    start = time.process_time()
     for i in range(n_steps):
         ix = torch.randint(0, len(Xtr), (batch,))
         loss = F.cross_entropy(model(Xtr[ix], training=True), Ytr[ix])
@@ -415,13 +428,15 @@ def hierarchy(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
             p.grad = None
         loss.backward()
         if fast:
-            optimizer.param_groups[0]["lr"] = (lr * (i + 1) / warm_up if i < warm_up else
-                                               lr / 2 * (1 + math.cos(math.pi * (i - warm_up) / (n_steps - warm_up))))
-            optimizer.step()
+            rate = (i + 1) / warm_up if i < warm_up else 0.5 + 0.5 * math.cos(math.pi * (i - warm_up)
+                                                                              / (n_steps - warm_up))
+            adam.param_groups[0]["lr"] = 0.015 * rate
+            adam.step()
+            muon.step(0.03 * rate)
         else:
             for p in model.parameters:
-                p.data.add_(p.grad, alpha=-lr if i < 0.75 * n_steps else -lr / 10)
-    seconds = time.perf_counter() - start
+                p.data.add_(p.grad, alpha=-0.1 if i < 0.75 * n_steps else -0.01)
+    seconds = time.process_time() - start
     with torch.no_grad():
         losses = [torch.cat([F.cross_entropy(model(x), y, reduction="none") for x, y in
                              zip(X.split(20_000), Y.split(20_000), strict=True)]).mean().item()
@@ -435,8 +450,8 @@ def bench_wavenet(words):
     train, dev, _ = split_words(words)
     data = (*build_dataset(train, stoi, 8), *build_dataset(dev, stoi, 8))
     results = {}
-    for name, recipe in {"fast": {"n_steps": 8000, "batch": 256, "lr": 0.01, "fast": True},
-                         "lecture": {"n_steps": 200_000, "batch": 32, "lr": 0.1, "fast": False}}.items():
+    for name, recipe in {"fast": {"n_steps": 1900, "batch": 512, "fast": True},
+                         "lecture": {"n_steps": 200_000, "batch": 32, "fast": False}}.items():
         results[name] = hierarchy(*data, **recipe)
         print(name, results[name], flush=True)
     return results | {"ratio": round(results["lecture"]["seconds"] / results["fast"]["seconds"], 1)}

@@ -168,9 +168,9 @@ def atoms():
     """Lecture 4: the forward pass as a graph of atoms, with the shapes of its small net; the tensors used twice."""
     fig, ax = plt.subplots(figsize=(9, 6.5))
     shapes = {"Xb": "(32, 3)", "C": "(27, 10)", "emb": "(32, 3, 10)", "embcat": "(32, 30)", "W1": "(30, 64)",
-              "b1": "(64)", "hprebn": "(32, 64)", "bnmeani": "(1, 64)", "bndiff": "(32, 64)", "bndiff2": "(32, 64)",
+              "b1": "(64,)", "hprebn": "(32, 64)", "bnmeani": "(1, 64)", "bndiff": "(32, 64)", "bndiff2": "(32, 64)",
               "bnvar": "(1, 64)", "bnvar_inv": "(1, 64)", "bnraw": "(32, 64)", "bngain": "(1, 64)",
-              "bnbias": "(1, 64)", "hpreact": "(32, 64)", "h": "(32, 64)", "W2": "(64, 27)", "b2": "(27)",
+              "bnbias": "(1, 64)", "hpreact": "(32, 64)", "h": "(32, 64)", "W2": "(64, 27)", "b2": "(27,)",
               "logits": "(32, 27)", "logit_maxes": "(32, 1)", "norm_logits": "(32, 27)", "counts": "(32, 27)",
               "counts_sum": "(32, 1)", "counts_sum_inv": "(32, 1)", "probs": "(32, 27)", "logprobs": "(32, 27)",
               "loss": "one number"}
@@ -183,8 +183,8 @@ def atoms():
         edge = BLUE if name in trained else ORANGE if name in twice else GREY
         ax.add_patch(FancyBboxPatch((x - half, y - 0.33), 2 * half, 0.66, boxstyle="round,pad=0,rounding_size=0.1",
                                     facecolor=face, edgecolor=edge, linestyle="--" if again else "-"))
-        ax.text(x, y + 0.1, name, ha="center", va="center", fontsize=7.6 if len(name) < 10 else 6,
-                family="monospace")
+        ax.text(x, y + 0.1, name, ha="center", va="center", family="monospace",
+                fontsize=7.6 if len(name) < 10 else 6 if len(name) < 14 else 5.2)
         ax.text(x, y - 0.16, shapes[name], ha="center", va="center", fontsize=6.8, color="#4a5553")
 
     def arrow(x0, y0, x1, y1, text="", *, dx=0.0, dy=0.14, ha="center", trim=0.0):
@@ -270,10 +270,12 @@ def atoms():
     for row, text in ((0, "embedding,\nlinear layer 1"), (-1.6, "BatchNorm"), (-5.05, "tanh,\nlinear layer 2"),
                       (-6.65, "cross\nentropy")):
         ax.text(-1.25, row, text, ha="right", va="center", fontsize=8.5, color="#4a5553")
-    for k, (face, edge, text) in enumerate((("#dbe9f6", BLUE, "parameter"), ("#fff1d6", ORANGE, "used twice"))):
-        ax.add_patch(FancyBboxPatch((-3.3, 1.35 - 0.5 * k), 0.3, 0.3, facecolor=face, edgecolor=edge,
+    for k, (face, edge, style, text) in enumerate((("#dbe9f6", BLUE, "-", "parameter"),
+                                                   ("#fff1d6", ORANGE, "-", "used twice"),
+                                                   ("white", GREY, "--", "from a row above"))):
+        ax.add_patch(FancyBboxPatch((-3.3, 1.4 - 0.42 * k), 0.3, 0.3, facecolor=face, edgecolor=edge, linestyle=style,
                                     boxstyle="round,pad=0,rounding_size=0.05"))
-        ax.text(-2.85, 1.48 - 0.5 * k, text, va="center", fontsize=8)
+        ax.text(-2.85, 1.53 - 0.42 * k, text, va="center", fontsize=8)
     ax.set(xlim=(-3.5, 18.7), ylim=(-8.5, 1.75))
     ax.axis("off")
     return fig

@@ -644,22 +644,24 @@ def e01_zeros(answer, words, found):
         return "the answer must be two things: (zeros_mine, moved_mine)."
     parameters, moved = answer
     names = ("C", "W1", "b1", "W2", "b2")
-    moved = {moved} if isinstance(moved, str) else set(moved)
+    moved = {moved} if isinstance(moved, str) else moved
+    if not isinstance(moved, (set, frozenset, list, tuple)) or not all(isinstance(name, str) for name in moved):
+        return 'moved_mine must be a set of names, such as {"C", "W1"}.'
+    moved = set(moved)
     if unknown := moved - set(names):
-        return f"moved_mine has {sorted(map(str, unknown))[0]!r} in it; the names are C, W1, b1, W2 and b2."
+        return f"moved_mine has {min(unknown)!r} in it; the names are C, W1, b1, W2 and b2."
     parameters = [torch.as_tensor(p).detach() for p in parameters]
     if len(parameters) != 5:
         return f"zeros_mine has {len(parameters)} tensors; the net with one hidden layer has five: C, W1, b1, W2, b2."
     C, W1, b1, W2, b2 = parameters
     stoi, _ = build_vocabulary(words)
     side = len(stoi)
-    block_size, rest = divmod(len(W1), C.shape[1]) if C.dim() == W1.dim() == 2 else (0, 1)
-    hidden = W1.shape[-1]
-    if (rest or not block_size or len(C) != side or b1.numel() != hidden or tuple(W2.shape) != (hidden, side)
-            or b2.numel() != side):
+    block_size, rest = divmod(len(W1), C.shape[1]) if C.dim() == W1.dim() == 2 and C.shape[1] else (0, 1)
+    hidden = W1.shape[-1] if W1.dim() else 0
+    if (rest or not block_size or len(C) != side or tuple(b1.shape) not in ((hidden,), (1, hidden))
+            or tuple(W2.shape) != (hidden, side) or tuple(b2.shape) not in ((side,), (1, side))):
         return (f"the shapes {[tuple(p.shape) for p in parameters]} do not fit together as C ({side}, n_embd), W1 "
                 f"(block_size · n_embd, n_hidden), b1 (n_hidden), W2 (n_hidden, {side}), b2 ({side}).")
-    X, Y = build_dataset(split_words(words)[0], stoi, block_size)
     if not all(p.isfinite().all() for p in parameters):
         return "some parameters are nan or infinite: the learning rate was far too high."
     if not C.any():
@@ -670,14 +672,12 @@ def e01_zeros(answer, words, found):
                     f"left at random? (Scale all four by 0.)")
     if not b2.any():
         return "b2 is zero too: this net has not been trained yet, or its b2 is not in the list that is updated."
-    with torch.no_grad():
-        loss = F.cross_entropy(_mlp([C, W1, b1, W2, b2], X[:1]).expand(len(Y), -1), Y).item()
-    unigram = _unigram(Y)
+    _, Y = build_dataset(split_words(words)[0], stoi, 1)
+    loss, unigram = F.cross_entropy(b2.view(1, -1).expand(len(Y), -1), Y).item(), _unigram(Y)  # h is 0: b2 is all
     if loss > unigram + 0.01:
-        return (f"the loss on train is {loss:.4f}, and still falls: train for more steps, or with a higher learning "
-                f"rate, until b2 has arrived. Average out the noise with a large batch or a lower rate at the end.")
-    if loss < unigram - 1e-4:
-        return f"the loss on train is {loss:.4f}, below what one bias can reach ({unigram:.4f})."
+        return (f"the loss on train is {loss:.4f}, and b2 can bring it lower. If it was trained on the examples of "
+                f"train, take more steps, or a higher learning rate, until b2 has arrived; average out the noise with "
+                f"a large batch or a lower rate at the end.")
     if moved != {"b2"}:
         if "b2" not in moved:
             return "one of those you leave out does learn: compare each parameter with what it was before the training."
@@ -697,20 +697,23 @@ def e02_fold(fold, found):
         return "fold_mine must be a function: fold_mine(linear, norm) returns (weight, bias)."
     for with_bias in (False, True):
         linear, norm, x, right = _layers_to_fold(with_bias)
-        before = [t.clone() for t in _tensors_of(linear, norm)]
+        before = _contents(linear, norm)
         answer = fold(linear, norm)
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
             return "fold_mine must return two things: (weight, bias)."
-        weight, bias = (torch.as_tensor(part).detach() for part in answer)
-        if not all(a.equal(b) for a, b in zip(before, _tensors_of(linear, norm), strict=True)):
+        if _contents(linear, norm) != before:
             return "it changes the layers that it gets. Make new tensors instead of writing into theirs."
+        if any(part is None for part in answer):
+            return ("one of the two that it returns is None. Without linear.bias too there is a new bias, made of "
+                    "running_mean and beta.")
+        weight, bias = (torch.as_tensor(part).detach().double() for part in answer)
         if weight.shape != linear.weight.shape:
             hint = " It is transposed." if weight.shape == linear.weight.T.shape else ""
             return f"weight has the shape {tuple(weight.shape)} instead of {tuple(linear.weight.shape)}.{hint}"
-        if bias.numel() != weight.shape[1]:
+        if tuple(bias.shape) not in ((weight.shape[1],), (1, weight.shape[1])):
             return f"bias has the shape {tuple(bias.shape)} instead of ({weight.shape[1]},)."
-        out = x @ weight + bias.view(-1)
-        if not torch.allclose(out, right, atol=1e-5, rtol=1e-5):
+        out = x.double() @ weight + bias
+        if not torch.allclose(out, right.double(), atol=1e-5, rtol=1e-5):
             return _why_not_folded(out, linear, norm, x)
     found.append("One linear layer does the work of the two, with and without a bias before.")
 
@@ -718,46 +721,56 @@ def e02_fold(fold, found):
 def _layers_to_fold(with_bias):
     """A Linear and a BatchNorm1d with lively numbers, an input, and what they make of it. A neuron has a tiny variance.
 
+    Each time with another eps, so that one written as a number is found out.
     Returns (linear, norm, x (64, 6), out (64, 8)).
     """
     g = torch.Generator().manual_seed(7)
     linear = types.SimpleNamespace(weight=torch.randn((6, 8), generator=g),
                                    bias=torch.randn(8, generator=g) if with_bias else None)
-    norm = types.SimpleNamespace(gamma=0.5 + torch.rand(8, generator=g), beta=torch.randn(8, generator=g), eps=1e-5,
-                                 running_mean=torch.randn(8, generator=g), training=False,
+    norm = types.SimpleNamespace(gamma=0.5 + torch.rand(8, generator=g), beta=torch.randn(8, generator=g),
+                                 eps=1e-3 if with_bias else 1e-5, training=False,
+                                 running_mean=torch.randn(8, generator=g),
                                  running_var=torch.tensor([1e-4, 0.01, 0.3, 0.5, 2.0, 3.0, 4.0, 9.0]))
     x = torch.randn((64, 6), generator=g) * 0.1
     return linear, norm, x, _normed(linear, norm, x)
 
 
-def _tensors_of(linear, norm):
-    return [t for t in (*vars(linear).values(), *vars(norm).values()) if isinstance(t, torch.Tensor)]
+def _contents(linear, norm):
+    """What the two layers hold, as lists and numbers that can be compared."""
+    return [{name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in vars(layer).items()}
+            for layer in (linear, norm)]
 
 
-def _normed(linear, norm, x, *, gamma=True, beta=True, eps=True, mean=True, root=True, bias=True, twice=1):
-    """norm(linear(x)) at test time, or with one thing forgotten."""
+def _normed(linear, norm, x, *, gamma=True, beta=True, mean=True, bias=True, std=None):
+    """norm(linear(x)) at test time, or with one thing forgotten, or divided by another std."""
     x = x @ linear.weight
     if bias and linear.bias is not None:
         x = x + linear.bias
-    var = norm.running_var + (norm.eps if eps else 0)
-    x = (x - (norm.running_mean if mean else 0)) / (var.sqrt() if root else var)
-    return x * (norm.gamma if gamma else 1) + (twice * norm.beta if beta else 0)
+    std = (norm.running_var + norm.eps).sqrt() if std is None else std
+    x = (x - (norm.running_mean if mean else 0)) / std
+    return x * (norm.gamma if gamma else 1) + (norm.beta if beta else 0)
 
 
 def _why_not_folded(out, linear, norm, x):
     """Which of the usual mistakes gives these outputs."""
     def like(**forgotten):
-        return torch.allclose(out, _normed(linear, norm, x, **forgotten), atol=1e-5, rtol=1e-5)
+        return torch.allclose(out, _normed(linear, norm, x, **forgotten).double(), atol=1e-5, rtol=1e-5)
 
     if not out.isfinite().all():
         return "the result is not finite."
+    var, eps = norm.running_var, norm.eps
     for forgotten, text in (
             ({"gamma": False}, "the gain is forgotten: gamma multiplies what is standardised."),
             ({"beta": False}, "beta is forgotten: BatchNorm's own bias is added at the end."),
-            ({"eps": False}, "eps is forgotten: the root is taken of running_var + eps. (A small variance shows it.)"),
-            ({"root": False}, "running_var is taken as the std. It is the variance: divide by the root of it (+ eps)."),
-            ({"root": False, "eps": False}, "running_var is taken as the std. It is the variance: divide by the root "
-                                            "of running_var + eps."),
+            ({"std": var.sqrt()}, "eps is forgotten: the root is taken of running_var + eps. (A small variance shows "
+                                  "it.)"),
+            ({"std": var.sqrt() + eps}, "eps stands outside the root: the root is taken of running_var + eps. (A small "
+                                        "variance shows it.)"),
+            ({"std": (var + 1e-5).sqrt()}, f"eps is taken as 1e-5, but norm.eps is {eps} here."),
+            ({"std": var + eps}, "running_var is taken as the std. It is the variance: divide by the root of "
+                                 "running_var + eps."),
+            ({"std": var}, "running_var is taken as the std. It is the variance: divide by the root of running_var + "
+                           "eps."),
             ({"mean": False}, "running_mean is forgotten: it is subtracted before the division."),
             ({"bias": False}, "with a biased Linear it goes wrong: its bias is standardised too, so it belongs into "
                               "the new bias.")):
@@ -783,7 +796,7 @@ def gradient(answer, tensor, loss, name="the gradient"):
     them). The graph of `loss` must have been kept (retain_graph=True).
     """
     if answer is None:
-        print(f"{name}: not tried yet. Write your answer in place of None, then run this cell again.")
+        print(f"{name}: not tried yet. Write your answer in place of None, then run it and its check again.")
         return None
     try:
         if _is_own_grad(answer, tensor):
@@ -792,7 +805,11 @@ def gradient(answer, tensor, loss, name="the gradient"):
             reference, uses, noise = _traced(tensor, loss)
             wrong = _wrong_gradient(answer, reference, uses, noise)
     except Exception as error:  # whatever an answer may be: a check tells, and never stops a notebook
-        wrong = f"your answer could not be used ({type(error).__name__}: {str(error).splitlines()[0]})."
+        told = (str(error).splitlines() or [""])[0]
+        wrong = f"your answer could not be used ({type(error).__name__}: {told})."
+        if "modified by an inplace operation" in told or "does not depend on this tensor" in told and tensor._version:
+            wrong = ("your code has changed a tensor of the forward pass in place, so nothing can be checked any more. "
+                     "Change a copy, made by .clone(); then run the forward cell and the cards below it again.")
     shape = f"right, {tuple(tensor.shape)}, equal to autograd's up to rounding."
     print(f"{name}: not yet. {wrong[0].upper()}{wrong[1:]}" if wrong else f"{name}: {shape}")
     return not wrong
@@ -804,9 +821,15 @@ def _is_own_grad(answer, tensor):
     return kept is not None and isinstance(answer, torch.Tensor) and answer.data_ptr() == kept.data_ptr() != 0
 
 
-def _traced(tensor, loss):
-    """(d loss / d tensor, the share of it that comes by each use of the tensor, how much of it may be rounding).
+_Use = collections.namedtuple("_Use", "share above kind", defaults=(None, ""))
+_KINDS = {"Sum": "the sum", "Mul": "the product", "Pow": "the power", "Sub": "the difference", "Max": "the maximum"}
+_LOOKUPS = ("Index", "IndexSelect", "Embedding", "Gather")
 
+
+def _traced(tensor, loss):
+    """(d loss / d tensor, the uses of the tensor, how much of the gradient may be rounding).
+
+    A use has `share` (of the gradient: what comes back by it), `above` (the gradient of what it made) and `kind`.
     Goes through autograd's graph node by node: a second backward() would add to the .grad of what keeps its gradient.
     """
     target, slot = torch.autograd.graph.get_gradient_edge(tensor)[:2]
@@ -820,7 +843,7 @@ def _traced(tensor, loss):
             todo.append((node, True))
             todo += [(other, False) for other, _ in node.next_functions if other is not None]
     arrived = {loss.grad_fn: {0: torch.ones_like(loss)}}  # node → which of its outputs → the gradient of that
-    uses, size = [], 0.0
+    uses, size, earlier = [], 0.0, {}  # earlier: node → the gradient above all that only hands on what it gets (+ 1e-5)
     for node in reversed(order):
         grads = arrived.pop(node)
         if node is target:
@@ -833,11 +856,12 @@ def _traced(tensor, loss):
             if other is None or grad is None:
                 continue
             grad = grad.sum_to_size(other._input_metadata[k].shape)  # where it had been broadcast
+            above = next(iter(grads.values()))
+            earlier[other] = earlier.get(node, above) if grad.equal(above) else above
             if other is target and k == slot:
-                uses.append(grad)
-                behind = next(iter(grads.values()))
+                uses.append(_Use(grad, earlier[other], node.name().partition("Backward")[0]))
                 size = max(size, grad.abs().max().item(),
-                           behind.abs().max().item() * max(1, behind.numel() / tensor.numel()))
+                           above.abs().max().item() * max(1, above.numel() / tensor.numel()))
             there = arrived.setdefault(other, {})
             there[k] = there[k] + grad if k in there else grad
     raise ValueError("the loss does not depend on this tensor")
@@ -854,25 +878,40 @@ def _wrong_gradient(answer, reference, uses=(), noise=0.0):
         return bool(((x - y).abs() <= noise + 1e-5 * y.abs()).all())
 
     if shape != wanted:
-        return _wrong_shape(a, r, near)
+        return _wrong_shape(a, r, near, uses)
     if not a.isfinite().all():
         return "some entries are nan or infinite."
     if near(a):
         return None
     if a.dim() == 2 and shape[0] == shape[1] and near(a.T):
         return "it is transposed: the shape cannot tell, since it is square, but the numbers can."
-    if len(uses) > 1 and any(near(a, use.double()) for use in uses):
+    if (r.abs() <= noise).all():
+        return "the right answer is 0 up to rounding; yours is not. What cancels here?"
+    if len(uses) > 1 and any(near(a, use.share.double()) for use in uses):
         return (f"this is the gradient by one use only. On the way forward it is used {len(uses)} times: "
                 f"add up what comes back from each.")
     if (a == 0).all():
         return "it is zero everywhere."
+    if (len(uses) == 1 and uses[0].above is not None and uses[0].above.shape == a.shape
+            and near(a * uses[0].above.double())):
+        return "this is the local derivative. Multiply it by what comes from above."
+    if len(uses) < 2 and ((a - r).abs() <= noise + 5e-4 * r.abs()).all():
+        return ("it is all but equal, though not up to rounding. Is every small constant in its place, such as the "
+                "10⁻⁵ of the variance?")
     factor = ((a * r).sum() / (r * r).sum()).item()
     if abs(factor) > 1e-6 and near(a / factor):
         if abs(factor + 1) < 1e-4:
             return "the sign is turned around; all else is right."
         return (f"it is right up to a factor of {factor:.4g}. Is there a mean, an exponent or a scale whose derivative "
                 f"is missing{', and a sign' if factor < 0 else ''}?")
+    if len(uses) == 2 and (wrong := _wrong_share(a, uses, noise)):
+        return wrong
     off = (a - r).abs()
+    rows = (off <= noise + 1e-5 * r.abs()).double().flatten(1).mean(1) if a.dim() > 1 else torch.zeros(0)
+    if (any(use.kind in _LOOKUPS for use in uses) and ((rows == 1) & (r != 0).flatten(1).any(1)).any()
+            and (rows[rows < 1] < 0.5).all()):
+        return ("whole rows are right and others are not. Is a row that is used several times overwritten instead of "
+                "added?")
     where = [int(i) for i in torch.unravel_index(off.argmax(), off.shape)]
     right = (off <= noise + 1e-5 * r.abs()).double().mean().item()
     share = "nearly all" if right > 0.99 else f"{right:.0%}" if right >= 0.01 else "hardly any" if right else "none"
@@ -881,14 +920,36 @@ def _wrong_gradient(answer, reference, uses=(), noise=0.0):
             f"{r[tuple(where)].item():.3g}.")
 
 
-def _wrong_shape(a, r, near):
+def _wrong_share(a, uses, noise):
+    """Of a tensor that is used twice: which of the two shares is off by what factor (None if that is not it)."""
+    first, second = (use.share.double().flatten() for use in uses)
+    dots = torch.stack([first, second]) @ torch.stack([first, second, a.flatten()]).T
+    if torch.linalg.det(dots[:, :2]) <= 1e-6 * dots[0, 0] * dots[1, 1]:
+        return None  # one of them is nothing, or they cannot be told apart
+    factors = torch.linalg.solve(dots[:, :2], dots[:, 2])
+    fit = factors[0] * first + factors[1] * second
+    if not ((a.flatten() - fit).abs() <= noise * max(1.0, factors.abs().max().item()) + 1e-5 * fit.abs()).all():
+        return None
+    told = []
+    for use, factor in zip(uses, factors.tolist(), strict=True):
+        what = ("is right" if abs(factor - 1) < 1e-3 else "is missing" if abs(factor) < 1e-3 else
+                "has the wrong sign" if abs(factor + 1) < 1e-3 else f"is off by a factor of {factor:.4g}")
+        told.append(f"the share that comes by {_KINDS.get(use.kind, 'an operation ' + use.kind)} {what}")
+    return f"two shares make it up: {told[0]}, {told[1]}."
+
+
+def _wrong_shape(a, r, near, uses=()):
     """What is wrong with a gradient whose shape is not that of its tensor."""
     shape, wanted = tuple(a.shape), tuple(r.shape)
     told = f"the shape is {shape} instead of {wanted}: a gradient has the shape of its tensor."
     if shape == wanted[::-1] and len(shape) == 2:
         return f"{told} It is transposed{'; the numbers are right' if near(a.T) else ''}."
     if a.numel() == r.numel() and near(a.reshape(r.shape)):
-        return f"{told} The numbers are right: keepdim=True or view gives them their place."
+        if [size for size in shape if size > 1] != [size for size in wanted if size > 1]:
+            return f"{told} The numbers are right: view gives them their place."
+        if len(shape) > len(wanted):
+            return f"{told} The numbers are right: leave keepdim=True out."
+        return f"{told} The numbers are right: a sum with keepdim=True keeps the dimension."
     with contextlib.suppress(RuntimeError):
         summed = a.sum_to_size(wanted)
         over = [d for d in range(-a.dim(), 0) if -d > r.dim() or (r.shape[d] == 1 and a.shape[d] > 1)]
@@ -898,6 +959,9 @@ def _wrong_shape(a, r, near):
     with contextlib.suppress(RuntimeError):
         if near(a.expand(wanted)):
             return f"{told} The numbers are right, but each entry has a gradient of its own: spread them out."
+        if len(uses) > 1 and any(near(a.expand(wanted), use.share.double()) for use in uses):
+            return (f"{told} And these are the numbers of one use only: spread them out, and add what comes back by "
+                    f"the other.")
     return told
 
 
@@ -953,11 +1017,14 @@ def e04_gradients(function, found):
                 return "the loss is the sum over the examples. Take the mean."
             return f"with {n} examples the loss is {value:.4f} instead of {loss.item():.4f}."
         largest = max(r.abs().max().item() for r in reference)
-        for name, x, r in zip(_NAMES_4, gradients, reference, strict=True):
-            if wrong := _wrong_gradient(x, r, noise=1e-5 * r.abs().max().item() + 1e-6 * largest):
-                more = (" Several places of a minibatch use the same row of C: their gradients must be added up, as "
-                        "index_add_ does and C[X] += … does not." if name == "C" else "")
-                return f"d{name} with {n} examples: {wrong}{more}"
+        made = dict(zip(_NAMES_4, zip(gradients, reference, strict=True), strict=True))
+        for name in ("b2", "W2", "bngain", "bnbias", "b1", "W1", "C"):  # as they are found, from the loss backwards
+            x, r = made[name]
+            uses = [_Use(r, kind="Index")] if name == "C" else []
+            if wrong := _wrong_gradient(x, r, uses, noise=1e-5 * r.abs().max().item() + 1e-6 * largest):
+                more = (" (index_add_ adds, C[X] += … does not.) All the others are right." if "whole rows" in wrong
+                        else " All the others are right." if name == "C" else "")
+                return f"with {n} examples, d{name} is the first that is wrong, counted from the loss: {wrong}{more}"
     found.append("The loss and all seven gradients, for three sizes of net and minibatch.")
 
 

@@ -536,7 +536,7 @@ def _legend_beside(ax, title):
 
 def _histograms(named, *, title, xlabel, numbers, log=False, bins=40, ax=None):
     """Lines for the distributions of named tensors, over one range of values. numbers: what the labels' numbers are."""
-    ax = _axes(ax, (8, 3))
+    ax = _axes(ax, (7.5, 2.7))
     tensors = [(label, values.detach().float().flatten()) for label, values in named]
     tensors = [(label, values[values.isfinite()]) for label, values in tensors]
     top = max((values.abs().max().item() for _, values in tensors if len(values)), default=0) or 1.0
@@ -589,7 +589,7 @@ def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", a
 
     ud, parameters: as for update_stats(). every: how many steps lie between two rows of ud.
     """
-    ax = _axes(ax, (8, 3))
+    ax = _axes(ax, (7.5, 2.7))
     table = update_stats(ud, parameters)
     place = {id(p): i for i, p in enumerate(_all(parameters))}
     x = [every * i for i in range(len(ud))]
@@ -606,7 +606,7 @@ def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", a
 
 def four_pictures(model, parameters, ud, *, only="Tanh", every=1, title=""):
     """All four pictures of lecture 3 on one figure. Returns the array of its four Axes."""
-    fig, axes = plt.subplots(2, 2, figsize=(12, 5.6), layout="none")
+    fig, axes = plt.subplots(2, 2, figsize=(11.5, 5), layout="none")
     fig.subplots_adjust(left=0.05, right=0.81, bottom=0.09, top=0.88, wspace=1.0, hspace=0.42)  # quicker to draw
     activations(model, only=only, ax=axes[0, 0])
     gradients(model, only=only, ax=axes[0, 1])

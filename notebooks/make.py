@@ -93,12 +93,12 @@ def strip(notebook):
 
 
 def smaller(png):
-    """A picture (base64 of a PNG) with a palette of 32 colours, which is enough for a plot: a third of the bytes."""
+    """A picture (base64 of a PNG) with a palette of 24 colours, which is enough for a plot: a third of the bytes."""
     picture = Image.open(io.BytesIO(base64.b64decode(png)))
     if picture.mode == "P":
         return png
     out = io.BytesIO()
-    picture.convert("RGB").quantize(32, kmeans=2, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    picture.convert("RGB").quantize(24, kmeans=2, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     return base64.b64encode(out.getvalue()).decode()
 
 

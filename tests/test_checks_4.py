@@ -125,7 +125,7 @@ def test_rounding_is_forgiven_and_no_more(judge, net):
 def test_nothing_is_not_tried_yet(judge):
     result, told = judge("logits", None)
     assert result is None
-    assert told.startswith("dlogits: not tried yet") and "run this cell again" in told
+    assert told.startswith("dlogits: not tried yet") and "in place of None" in told
 
 
 def test_autograds_gradient_itself_is_no_answer(no, net):
@@ -149,6 +149,15 @@ def test_a_sum_that_lost_its_dimension(no, net):
 
 def test_a_sum_over_the_wrong_dimension(no, net):
     no("instead of (27,): a gradient has the shape of its tensor.", "b2", net.d["logits"].sum(1))
+
+
+def test_an_answer_with_too_many_dimensions_is_not_told_to_keep_them(judge, net):
+    told = judge("b2", net.d["logits"].sum(0, keepdim=True))[1]
+    assert "leave keepdim=True out" in told
+    told = judge("emb", net.d["embcat"])[1]
+    assert "view" in told and "keepdim" not in told
+    told = judge("bngain", net.d["bngain"][0])[1]
+    assert "a sum with keepdim=True keeps the dimension" in told
 
 
 def test_a_gradient_that_was_left_to_broadcasting(no, judge, net):
@@ -184,6 +193,72 @@ def test_a_transposed_square(no):
     ("hprebn", lambda d, a: d["bnmeani"].expand(16, 10) / 16)])
 def test_one_of_two_uses_forgotten(no, net, name, use):
     no(["one use only", "used 2 times", "add up"], name, use(net.d, net.atoms))
+
+
+@pytest.mark.parametrize("name, use", [
+    ("counts", lambda d, a: d["counts_sum"]), ("hprebn", lambda d, a: d["bnmeani"] / 16)])
+def test_one_of_two_uses_that_is_not_spread_out_either(no, net, name, use):
+    no(["instead of", "one use only", "spread them out"], name, use(net.d, net.atoms))
+
+
+@pytest.mark.parametrize("name, answer, words", [
+    ("hprebn", lambda d, a: d["bndiff"] + d["bnmeani"], ["by the sum is off by a factor of 16", "difference is right"]),
+    ("hprebn", lambda d, a: d["bndiff"] - d["bnmeani"] / 16, ["by the sum has the wrong sign", "difference is right"]),
+    ("hprebn", lambda d, a: d["bndiff"] + d["bnmeani"] / 15, ["by the sum is off by a factor of 1.067"]),
+    ("bndiff", lambda d, a: a["bnvar_inv"] * d["bnraw"] + a["bndiff"] * d["bndiff2"],
+     ["by the power is off by a factor of 0.5", "product is right"]),
+    ("counts", lambda d, a: 2 * a["counts_sum_inv"] * d["probs"], ["by the product is off by a factor of 2",
+                                                                   "sum is missing"])])
+def test_one_of_two_shares_is_off_by_a_factor(no, net, name, answer, words):
+    no(["two shares", *words], name, answer(net.d, net.atoms))
+
+
+def test_shares_are_not_told_apart_where_one_is_nothing(judge, net):
+    told = judge("logits", net.d["norm_logits"] + torch.randn(net.n, 27, generator=torch.Generator().manual_seed(1)))[1]
+    assert "share" not in told and "The shape is right" in told
+
+
+@pytest.mark.parametrize("name, answer", [
+    ("probs", lambda a: 1 / a["probs"]), ("hpreact", lambda a: 1 - a["h"] ** 2), ("norm_logits", lambda a: a["counts"]),
+    ("counts_sum", lambda a: -(a["counts_sum"] ** -2)), ("bnvar", lambda a: -0.5 * (a["bnvar"] + 1e-5) ** -1.5)])
+def test_a_local_derivative_without_what_comes_from_above(no, net, name, answer):
+    no(["local derivative", "what comes from above"], name, answer(net.atoms))
+
+
+@pytest.mark.parametrize("name, answer", [
+    ("logit_maxes", lambda d, a: -d["norm_logits"].abs().sum(1, keepdim=True)),
+    ("b1", lambda d, a: d["hprebn"].abs().sum(0))])
+def test_what_should_be_nothing_is_not_compared_by_a_factor(judge, net, name, answer):
+    result, told = judge(name, answer(net.d, net.atoms))
+    assert result is False and "0 up to rounding; yours is not" in told and "factor" not in told
+
+
+def test_the_sign_of_what_is_rounding_only_cannot_be_told(judge, net):
+    assert judge("logit_maxes", -net.d["logit_maxes"])[0] is True
+
+
+def test_a_small_constant_that_lost_its_place(no):
+    net = Net(n=8, seed=3, dtype=torch.float64)
+    no(["all but equal", "10⁻⁵"], "bnvar", -0.5 * net.atoms["bnvar"] ** -1.5 * net.d["bnvar_inv"], net=net)
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda net: net.atoms["probs"].__setitem__((range(net.n), net.Yb), 0.0), lambda net: net.atoms["probs"].div_(2),
+    lambda net: net.atoms["logits"].add_(1), lambda net: net.atoms["h"].mul_(2)], ids=["set", "div", "add", "mul"])
+@pytest.mark.parametrize("name", ["logits", "probs", "h", "C"])
+def test_a_forward_pass_that_was_changed_in_place_is_told_or_does_no_harm(judge, spoil, name):
+    net = Net()
+    spoil(net)
+    result, told = judge(name, net.d[name], net=net)
+    assert result is True or "in place" in told and ".clone()" in told and "forward cell" in told, told
+
+
+def test_a_softmax_that_was_changed_in_place_blocks_the_next_check_with_a_clear_message(no):
+    net = Net()
+    dlogits = net.atoms["probs"]
+    dlogits[range(net.n), net.Yb] -= 1
+    dlogits /= net.n
+    no(["in place", ".clone()", "forward cell"], "logits", dlogits, net=net)
 
 
 def test_the_use_that_is_nothing_may_be_forgotten(judge, net):
@@ -224,14 +299,24 @@ def test_the_variant_of_batchnorm_with_the_wrong_mean_is_rejected(no, judge):
             return scale * (n * d - mean * d.sum(0) - n / (n - 1) * a["bnraw"] * dgain)
 
         assert judge("hprebn", formula(1.0), net=net)[0] is True
-        no("the shape is right", "hprebn", formula(n / (n - 1)), net=net)
+        no(["the sum is off by a factor of 1.", "the difference is right"], "hprebn", formula(n / (n - 1)), net=net)
         no("the shape is right", "hprebn", scale * (n * d - d.sum(0) - a["bnraw"] * dgain), net=net)
 
 
 def test_an_embedding_whose_repeats_were_overwritten(no, judge, net):
     place, demb = net.Xb.view(-1), net.d["emb"].view(-1, 4)
     assert judge("C", torch.zeros(27, 4).index_add_(0, place, demb))[0] is True
-    no("the shape is right", "C", torch.zeros(27, 4).index_put_((place,), demb))
+    overwritten = torch.zeros(27, 4).index_put_((place,), demb)
+    no(["whole rows are right", "overwritten instead of added"], "C", overwritten)
+    told = judge("C", overwritten + 1)[1]
+    assert "whole rows" not in told.lower() and "The shape is right" in told
+
+
+def test_whole_rows_are_spoken_of_only_where_something_is_looked_up(judge, net):
+    half = net.d["hpreact"].clone()
+    half[3:5] += 1
+    told = judge("hpreact", half)[1]
+    assert "whole rows" not in told.lower() and "The shape is right" in told
 
 
 JUNK = ["emma", [], {}, object(), float, torch.zeros(0), torch.zeros(16, 27, dtype=torch.int64),
@@ -290,9 +375,12 @@ def test_e04_right(right):
 
 
 @pytest.mark.parametrize("mistake, words", [
-    ({"mean": "wrong"}, "dC with 32 examples"), ({"biased": True}, ["divided by n", "divides by n − 1"]),
-    ({"n_of_loss": None}, "sum over the examples"), ({"tanh_of_input": True}, "the shape is right"),
-    ({"add": False}, ["dC with 32 examples", "index_add_", "C[X] +="]), ({"sign": -1}, "sign is turned around")],
+    ({"mean": "wrong"}, ["32 examples, db1 is the first", "0 up to rounding"]),
+    ({"biased": True}, ["divided by n", "divides by n − 1"]),
+    ({"n_of_loss": None}, "sum over the examples"),
+    ({"tanh_of_input": True}, ["dbngain is the first", "the shape is right"]),
+    ({"add": False}, ["32 examples, dC is the first", "index_add_", "C[X] +=", "All the others are right."]),
+    ({"sign": -1}, ["db2 is the first", "sign is turned around"])],
     ids=str)
 def test_e04_wrong_formulas(wrong, mistake, words):
     def answer(p, X, Y):
@@ -306,13 +394,28 @@ def test_e04_other_orders_shapes_and_counts(wrong):
 
     wrong("seven gradients are needed", e04_gradients, changed(lambda grads: grads[:6]))
     wrong("seven gradients are needed", e04_gradients, changed(lambda grads: [*grads[:6], None]))
-    wrong(["dC", "instead of (27, 10)"], e04_gradients, changed(lambda grads: [grads[1], grads[0], *grads[2:]]))
+    wrong(["dW1", "instead of (30, 200)"], e04_gradients, changed(lambda grads: [grads[1], grads[0], *grads[2:]]))
+    wrong(["dC", "All the others are right"], e04_gradients, changed(lambda grads: [2 * grads[0], *grads[1:]]))
     wrong(["db2", "numbers are right"], e04_gradients, changed(lambda grads: [*grads[:4], grads[4][None], *grads[5:]]))
     wrong(["dW2", "transposed"], e04_gradients, changed(lambda grads: [*grads[:3], grads[3].T, *grads[4:]]))
     wrong(["dbngain", "keepdim"], e04_gradients, changed(lambda grads: [*grads[:5], grads[5][0], grads[6]]))
     wrong("two things", e04_gradients, lambda *a: by_hand(*a)[1])
     wrong("the loss is", e04_gradients, lambda *a: (by_hand(*a)[0] + 0.1, by_hand(*a)[1]))
     wrong("the loss is", e04_gradients, lambda *a: (math.nan, by_hand(*a)[1]))
+
+
+@pytest.mark.parametrize("k", range(7))
+def test_e04_names_the_first_wrong_one_from_the_loss_backwards(capsys, k):
+    order = ("b2", "W2", "bngain", "bnbias", "b1", "W1", "C")
+    spoilt = [NAMES.index(name) for name in order[k:]]
+
+    def answer(*a):
+        loss, grads = by_hand(*a)
+        return loss, [d + 1 if i in spoilt else d for i, d in enumerate(grads)]
+    assert e04_gradients(answer) is False
+    told = capsys.readouterr().out
+    assert f" d{order[k]} is the first that is wrong" in told  # with its case
+    assert ("index_add_" in told) is False
 
 
 def test_e04_only_right_for_the_lectures_sizes(wrong):

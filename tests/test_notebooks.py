@@ -166,10 +166,11 @@ def test_every_card_has_a_place_a_check_a_hint_and_a_folded_solution():
         assert stored(place) == {name}
         assert place.outputs[0].text.startswith(f"{name}: not tried yet")
         assert solution.source.startswith(f"# solution of card {number}") and solution.metadata.jupyter.source_hidden
-        assert solution.source.endswith(f'assert checks.gradient(solution_{name}, {name[1:]}, loss, "{name}")')
+        assert solution.source.endswith(f"\nassert checks.gradient(solution_{name}, {name[1:]}, loss, "
+                                        f'"solution: {name}")')
         assert not re.search(r"\.grad\b", solution.source)
         assert stored(solution) == {f"solution_{name}"}
-        assert solution.outputs[0].text.startswith(f"{name}: right, ")
+        assert solution.outputs[0].text.startswith(f"solution: {name}: right, ")
 
 
 def test_every_bug_is_seen_and_has_a_folded_solution():
@@ -219,6 +220,10 @@ def test_cards_take_right_answers_and_go_on_after_wrong_ones():
                 verdict = {True: "right", False: "not yet", None: "not tried yet"}[right]
                 assert out.getvalue().startswith(f"{name}: {verdict}"), out.getvalue()
                 assert space[name].allclose(space[name[1:]].grad, atol=1e-6)
+                kept = space[name[1:]].grad.clone()
+                space[name] += 1                                                # in place, as the next card may do it
+                assert space[name[1:]].grad.equal(kept)
+                space[name] -= 1
 
 
 # ----- other settings -------------------------------------------------------------------------------------------------
@@ -230,7 +235,7 @@ QUICK = {
               "wide_steps": 3, "max_steps": 5, "fast_steps": 3, "size_steps": 3, "bench_steps": 2, "bench_seeds": 2},
     "3_activations_batchnorm": {"log_steps": 3, "log_seeds": 2, "dead_steps": 3, "deep_steps": 12, "desk_steps": 5,
                                 "full_steps": 3},
-    "4_backprop": {"max_steps": 3},
+    "4_backprop": {"max_steps": 3, "mine_steps": 3, "bug_steps": 3},
     "5_wavenet": {"max_steps": 3, "log_steps": 2, "log_seeds": 2, "ladder_steps": 2, "ladder_seeds": 2,
                   "challenge_steps": 2},
 }
@@ -250,7 +255,7 @@ SMALL = {
                                 "deep_gain": 0.01, "desk_steps": 0, "desk_batch": 2, "full_steps": 0, "full_batch": 2,
                                 "full_rate": 1e-6},
     "4_backprop": {"block_size": 1, "n_embd": 1, "n_hidden": 1, "batch_size": 2, "run_hidden": 1, "run_embd": 1,
-                   "run_batch": 2, "max_steps": 0, "learning_rate": 1e-6},
+                   "run_batch": 2, "max_steps": 0, "learning_rate": 1e-6, "mine_steps": 0, "bug_steps": 0},
     "5_wavenet": {"starter_context": 1, "n_embd": 1, "n_hidden": 1, "batch_size": 1, "max_steps": 0,
                   "learning_rate": 1e-6, "window": 1, "log_steps": 0, "log_batch": 1, "log_rate": 1e-9, "log_seeds": 1,
                   "block_size": 1, "factors": (1,), "tree_hidden": 1, "wide_embd": 1, "wide_hidden": 1, "channels": 1,
@@ -266,9 +271,9 @@ LARGE = {
               "sweep_low": -1.0, "sweep_high": 6.0, "first_rate": 1e3, "wide_hidden": 1000, "wide_rate": 1e3,
               "wide_start": 100, "learning_rate": 1e4, "temperature": 100, "fast_batch": 4096, "fast_sgd_rate": 1e4,
               "fast_rate": 10, "small_size": (64, 1), "right_size": (1, 1000), "large_size": (1, 1)},
-    "3_activations_batchnorm": {"block_size": 8, "n_embd": 30, "n_hidden": 400, "log_batch": 1000, "log_rate": 1e3,
-                                "dead_neurons": 10**6, "deep_embd": 30, "deep_hidden": 200, "deep_batch": 512,
-                                "deep_rate": 1e4, "deep_gain": 50, "desk_batch": 512, "full_batch": 2048,
+    "3_activations_batchnorm": {"block_size": 8, "n_embd": 20, "n_hidden": 300, "log_batch": 500, "log_rate": 1e3,
+                                "dead_neurons": 10**6, "deep_embd": 20, "deep_hidden": 150, "deep_batch": 256,
+                                "deep_rate": 1e4, "deep_gain": 50, "desk_batch": 256, "full_batch": 2048,
                                 "full_rate": 10},
     "4_backprop": {"block_size": 10, "n_embd": 64, "n_hidden": 500, "batch_size": 1024, "run_hidden": 400,
                    "run_embd": 16, "run_batch": 1024, "learning_rate": 1e5},
@@ -285,11 +290,12 @@ WRONG = {  # two at a time where one error would keep the other from being reach
               {"n_hidden": "200", "sweep_runs": 0, "overfit_rate": float("nan"), "wide_steps": -20_000},
               {"temperature": 0, "bench_steps": -1}],
     "3_activations_batchnorm": [
-        {"n_embd": "10", "log_batch": 1, "dead_neurons": -1, "deep_gain": 0, "desk_steps": 1.5, "full_rate": "1"},
-        {"block_size": "3", "log_steps": -1, "dead_steps": True, "deep_batch": 1, "desk_batch": 0, "full_steps": -1},
-        {"n_hidden": 2.5, "log_rate": 0, "deep_rate": -1, "full_batch": 1}, {"log_seeds": 0, "deep_hidden": 2.5},
-        {"deep_embd": 0}, {"deep_steps": -1}],
-    "4_backprop": [{"batch_size": 1, "max_steps": -1}, {"n_hidden": 2.5, "run_batch": 1},
+        {"block_size": "3", "n_embd": 0, "log_steps": -1, "log_batch": 1, "dead_neurons": -1, "deep_embd": 2.5,
+         "deep_batch": 1, "deep_gain": 0, "deep_steps": -1, "desk_steps": 1.5, "full_rate": "1"},
+        {"n_hidden": 2.5, "log_rate": 0, "log_seeds": 0, "dead_steps": True, "deep_hidden": 0,
+         "deep_rate": float("nan"), "desk_batch": 0, "full_steps": -1, "full_batch": 1}],
+    "4_backprop": [{"batch_size": 1, "max_steps": -1, "mine_steps": -1, "bug_steps": -1},
+                   {"n_hidden": 2.5, "run_batch": 1},
                    {"block_size": 0, "run_hidden": 0}, {"n_embd": True, "run_embd": "ten"},
                    {"learning_rate": float("nan")}],
     "5_wavenet": [{"window": 0, "log_rate": float("nan"), "block_size": 0, "tree_hidden": 2.5, "wide_embd": "24",
