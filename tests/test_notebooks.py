@@ -220,10 +220,10 @@ def test_cards_take_right_answers_and_go_on_after_wrong_ones():
                 verdict = {True: "right", False: "not yet", None: "not tried yet"}[right]
                 assert out.getvalue().startswith(f"{name}: {verdict}"), out.getvalue()
                 assert space[name].allclose(space[name[1:]].grad, atol=1e-6)
-                kept = space[name[1:]].grad.clone()
+                mine, kept = space[name].clone(), space[name[1:]].grad.clone()
                 space[name] += 1                                                # in place, as the next card may do it
                 assert space[name[1:]].grad.equal(kept)
-                space[name] -= 1
+                space[name] = mine
 
 
 # ----- other settings -------------------------------------------------------------------------------------------------
