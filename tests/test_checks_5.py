@@ -203,7 +203,7 @@ def by_index(x, d):
 
 
 @pytest.mark.parametrize("function", [earlier, by_cat, by_index], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("leaks", [LEAKS, ["two", "three"], ("three", "two"), {two, three}], ids=str)
+@pytest.mark.parametrize("leaks", [LEAKS, ["two", "three"], ("three", "two"), {two, three}])
 def test_e03_right(right, function, leaks):
     told = right(e03_causal, (leaks, function), SUSPECTS)
     assert "three and two" in told
@@ -212,7 +212,7 @@ def test_e03_right(right, function, leaks):
 @pytest.mark.parametrize("leaks, told", [
     ({"two"}, "1 more lets the future in"), ("three", "1 more lets the future in"), (set(), "2 more let the future in"),
     ({"one", "two", "three"}, "'one' does not see the future"), ({"one"}, "'one' does not see the future"),
-    ({"two", "four"}, "no suspect 'four'")], ids=str)
+    ({"two", "four"}, "no suspect 'four'")])
 def test_e03_wrong_suspects(wrong, leaks, told):
     wrong(told, e03_causal, (leaks, earlier), SUSPECTS)
 
