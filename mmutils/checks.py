@@ -481,6 +481,35 @@ def _judge(function, words, context=3, n_train=None):
     return losses, None
 
 
+def _wrong_dev_loss(quoted, losses, words, *, below, least_gap):
+    """What is wrong with a dev loss that a reader quotes, beside the losses of _judge(), or None.
+
+    below: what was asked for. least_gap: no net gets there without knowing train better than dev by that much or far
+    more, unless dev is in its train. Both are asked of the lecture's list only.
+    """
+    quoted = _number(quoted)
+    if not abs(quoted - losses["dev"]) <= SLACK:
+        if abs(quoted - losses["test"]) < SLACK:
+            return (f"dev_loss_mine is {quoted:.4f}, the loss on test. Choices are made on dev; who looks at test on "
+                    f"the way has no test set any more.")
+        if abs(quoted - losses["train"]) < SLACK:
+            return f"dev_loss_mine is {quoted:.4f}, the loss on train. On dev this net has {losses['dev']:.4f}."
+        return (f"dev_loss_mine is {quoted:.4f}, but over all of dev this net has {losses['dev']:.4f}. Take the mean "
+                f"over all of dev, in evaluation mode if the net has one, and do not round it. The loss of one "
+                f"minibatch is off by a tenth, by chance.")
+    uniform = math.log(len(build_vocabulary(words)[0]))
+    if losses["dev"] > uniform - SLACK:
+        return f"dev loss {losses['dev']:.4f} is no better than a uniform guess, {uniform:.4f}."
+    if is_lecture_list(words) and losses["dev"] >= below:
+        return (f"dev loss {losses['dev']:.4f}; below {below:g} was asked for. Train {losses['train']:.4f}: "
+                + ("train is high too, so a larger net or more steps will help."
+                   if losses["dev"] - losses["train"] < 0.1 else
+                   "train is far lower, so the net overfits: fewer steps, a smaller net, dropout, or weight decay."))
+    if is_lecture_list(words) and losses["dev"] - losses["train"] < least_gap:
+        return (f"the loss on dev, {losses['dev']:.4f}, is as low as that on train, {losses['train']:.4f}: dev was "
+                f"trained on, or the whole list. Train on split_words(words)[0] only.")
+
+
 @_check("E01")
 def e01_tuning(answer, words, found):
     """E01 of lecture 2: answer = (logits, dev_loss). logits(X): int64 (n, 3) → (n, 27). Dev below 2.1 on the list.
@@ -495,27 +524,8 @@ def e01_tuning(answer, words, found):
     losses, wrong = _judge(logits_of, words)
     if wrong:
         return wrong
-    quoted = _number(quoted)
-    if not abs(quoted - losses["dev"]) <= SLACK:
-        if abs(quoted - losses["test"]) < SLACK:
-            return (f"dev_loss_mine is {quoted:.4f}, the loss on test. Choices are made on dev; who looks at test on "
-                    f"the way has no test set any more.")
-        if abs(quoted - losses["train"]) < SLACK:
-            return f"dev_loss_mine is {quoted:.4f}, the loss on train. On dev this net has {losses['dev']:.4f}."
-        return (f"dev_loss_mine is {quoted:.4f}, but over all of dev this net has {losses['dev']:.4f}. Take the mean "
-                f"over all of dev, and do not round it. The loss of one minibatch is off by a tenth, by chance.")
-    uniform = math.log(len(build_vocabulary(words)[0]))
-    if losses["dev"] > uniform - SLACK:
-        return f"dev loss {losses['dev']:.4f} is no better than a uniform guess, {uniform:.4f}."
-    if is_lecture_list(words) and losses["dev"] >= 2.1:
-        return (f"dev loss {losses['dev']:.4f}; below 2.1 was asked for. Train {losses['train']:.4f}: "
-                + ("train is high too, so a larger net or more steps will help."
-                   if losses["dev"] - losses["train"] < 0.1 else
-                   "train is far lower, so the net overfits: fewer steps, a smaller net, or weight decay."))
-    # no net gets there without knowing train much better than dev (by 0.08 or so), unless dev is in its train
-    if is_lecture_list(words) and losses["dev"] - losses["train"] < 0.02:
-        return (f"the loss on dev, {losses['dev']:.4f}, is as low as that on train, {losses['train']:.4f}: dev was "
-                f"trained on, or the whole list. Train on split_words(words)[0] only.")
+    if wrong := _wrong_dev_loss(quoted, losses, words, below=2.1, least_gap=0.02):
+        return wrong
     found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}; floor of dev with three characters "
                  f"{_floor(*build_dataset(split_words(words)[1], build_vocabulary(words)[0], 3)):.4f}.")
     if is_lecture_list(words):
@@ -1046,25 +1056,8 @@ def e01_beat(answer, words, found):
     losses, wrong = _judge(logits_of, words, context, n_train=4000)
     if wrong:
         return wrong
-    quoted = _number(quoted)
-    if not abs(quoted - losses["dev"]) <= SLACK:
-        if abs(quoted - losses["test"]) < SLACK:
-            return (f"dev_loss_mine is {quoted:.4f}, the loss on test. Choices are made on dev; who looks at test on "
-                    f"the way has no test set any more.")
-        return (f"dev_loss_mine is {quoted:.4f}, but over all of dev this net has {losses['dev']:.4f}. Take the mean "
-                f"over all characters of dev, in evaluation mode, and do not round it.")
-    uniform = math.log(len(build_vocabulary(words)[0]))
-    if losses["dev"] > uniform - SLACK:
-        return f"dev loss {losses['dev']:.4f} is no better than a uniform guess, {uniform:.4f}."
-    if is_lecture_list(words) and losses["dev"] >= 1.993:
-        return (f"dev loss {losses['dev']:.4f}; below 1.993 was asked for. Train {losses['train']:.4f}: "
-                + ("train is not much lower, so more steps or a larger net will help."
-                   if losses["dev"] - losses["train"] < 0.1 else
-                   "train is far lower, so the net overfits: dropout, weight decay, or fewer steps."))
-    # no net gets there without knowing train much better than dev (by 0.05 or more), unless dev is in its train
-    if is_lecture_list(words) and losses["dev"] - losses["train"] < 0.01:
-        return (f"the loss on dev, {losses['dev']:.4f}, is as low as that on train, {losses['train']:.4f}: dev was "
-                f"trained on, or the whole list. Train on split_words(words)[0] only.")
+    if wrong := _wrong_dev_loss(quoted, losses, words, below=1.993, least_gap=0.01):
+        return wrong
     found.append(f"Dev {losses['dev']:.4f}, 4,000 names of train {losses['train']:.4f}; with {context} characters.")
 
 
