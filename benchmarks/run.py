@@ -146,26 +146,36 @@ def mlp(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
     def forward(X):
         return torch.tanh(C[X].view(len(X), -1) @ W1 + b1) @ W2 + b2
 
+    seconds = fit(parameters, forward, Xtr, Ytr, n_steps=n_steps, batch=batch, fast=fast, g=g,
+                  lr=lambda i: lr if fast or i < n_steps / 2 else lr / 10)
+    return scored(forward, seconds, Xtr, Ytr, Xdev, Ydev)
+
+
+def fit(parameters, net, X, Y, *, n_steps, batch, lr, fast, g):
+    """Train net(X) → logits; returns the seconds. lr(i): the rate of step i. fast: AdamW, and on top of lr a schedule,
+    up over a tenth of the steps and down along half a cosine; else plain SGD."""
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.01, fused=True) if fast else None
-    warm_up = n_steps // 10
-    start = time.perf_counter()
+    warm_up, start = n_steps // 10, time.perf_counter()
     for i in range(n_steps):
-        ix = torch.randint(0, len(Xtr), (batch,), generator=g)
-        loss = F.cross_entropy(forward(Xtr[ix]), Ytr[ix])
+        ix = torch.randint(0, len(X), (batch,), generator=g)
+        loss = F.cross_entropy(net(X[ix]), Y[ix])
         for p in parameters:
             p.grad = None
         loss.backward()
         if fast:
-            optimizer.param_groups[0]["lr"] = (lr * (i + 1) / warm_up if i < warm_up else
-                                               lr / 2 * (1 + math.cos(math.pi * (i - warm_up) / (n_steps - warm_up))))
+            optimizer.param_groups[0]["lr"] = lr(i) * ((i + 1) / warm_up if i < warm_up else (
+                1 + math.cos(math.pi * (i - warm_up) / (n_steps - warm_up))) / 2)
             optimizer.step()
         else:
             for p in parameters:
-                p.data.add_(p.grad, alpha=-lr if i < n_steps / 2 else -lr / 10)
-    seconds = time.perf_counter() - start
-    with torch.no_grad():
-        losses = [F.cross_entropy(forward(X), Y).item() for X, Y in ((Xtr, Ytr), (Xdev, Ydev))]
-    return {"train": round(losses[0], 4), "dev": round(losses[1], 4), "seconds": round(seconds, 1)}
+                p.data.add_(p.grad, alpha=-lr(i))
+    return time.perf_counter() - start
+
+
+@torch.no_grad()
+def scored(net, seconds, Xtr, Ytr, Xdev, Ydev):
+    train, dev = (F.cross_entropy(net(X), Y).item() for X, Y in ((Xtr, Ytr), (Xdev, Ydev)))
+    return {"train": round(train, 4), "dev": round(dev, 4), "seconds": round(seconds, 1)}
 
 
 def bench_mlp(words):
@@ -212,27 +222,11 @@ class DeepNet:
 def deep_net_run(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
     """Train lecture 3's deep net; its statistics are those of all of train. fast: as in mlp()."""
     net = DeepNet()
-    optimizer = torch.optim.AdamW(net.parameters, weight_decay=0.01, fused=True) if fast else None
-    warm_up, start = n_steps // 10, time.perf_counter()
-    for i in range(n_steps):
-        ix = torch.randint(0, len(Xtr), (batch,))
-        loss = F.cross_entropy(net(Xtr[ix]), Ytr[ix])
-        for p in net.parameters:
-            p.grad = None
-        loss.backward()
-        if fast:
-            optimizer.param_groups[0]["lr"] = (lr * (i + 1) / warm_up if i < warm_up else
-                                               lr / 2 * (1 + math.cos(math.pi * (i - warm_up) / (n_steps - warm_up))))
-            optimizer.step()
-        else:
-            for p in net.parameters:
-                p.data.add_(p.grad, alpha=-lr)
-    seconds = time.perf_counter() - start
+    seconds = fit(net.parameters, net, Xtr, Ytr, n_steps=n_steps, batch=batch, lr=lambda i: lr, fast=fast, g=None)
     with torch.no_grad():
         net(Xtr)
         net.stats = net.seen
-        losses = [F.cross_entropy(net(X), Y).item() for X, Y in ((Xtr, Ytr), (Xdev, Ydev))]
-    return {"train": round(losses[0], 4), "dev": round(losses[1], 4), "seconds": round(seconds, 1)}
+    return scored(net, seconds, Xtr, Ytr, Xdev, Ydev)
 
 
 def bench_deep_net(words):
