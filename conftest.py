@@ -7,9 +7,11 @@ insists on the first.
 
 import os
 import platform
+import re
 import warnings
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 os.environ["OMP_NUM_THREADS"] = "1"      # before torch is imported, here and in the kernels: two processes, two cores
 
@@ -38,3 +40,13 @@ def pytest_configure(config):
 def pytest_report_header(config):
     why_not = os.environ["MMUTILS_LAX"]
     return f"notebooks: outputs are not compared, because {why_not}" if why_not else "notebooks: outputs are compared"
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """A file runs in one process as a whole, but the runs of tests/test_notebooks.py: each notebook's in one."""
+    class ByFileAndNotebook(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            notebook = re.search(r"\[(\d_\w+)-", nodeid)
+            return super()._split_scope(nodeid) + (f" {notebook[1]}" if notebook else "")
+
+    return ByFileAndNotebook(config, log)

@@ -7,6 +7,7 @@ differ, and shared ones are noisy.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -86,6 +88,34 @@ def bench_build_dataset(words):
         results[f"block_size_{block_size}"] = {"seconds": round(ours, 4), "double_loop_seconds": round(loop, 4),
                                                "ratio": round(loop / ours, 1)}
     return results
+
+
+def bench_counts(words):
+    """Lecture 1: what counting reaches on dev, with pairs (a fake count of 1), and with four characters, backing off."""
+    train, dev, _ = split_words(words)
+    pairs, contexts = Counter(), Counter()              # strings: what stands before and the character; before alone
+
+    def windows(word):
+        text = "...." + word + "."
+        return [(text[i - 4:i], text[i]) for i in range(4, len(text))]
+
+    for before, ch in itertools.chain.from_iterable(map(windows, train)):
+        for k in range(5):
+            pairs[before[4 - k:] + ch] += 1
+            contexts[before[4 - k:]] += 1
+
+    def pair(before, ch):
+        return (pairs[before[3:] + ch] + 1) / (contexts[before[3:]] + 27)
+
+    def back_off(before, ch, strength=10):
+        p = 1 / 27
+        for k in range(5):
+            p = (pairs[before[4 - k:] + ch] + strength * p) / (contexts[before[4 - k:]] + strength)
+        return p
+
+    on_dev = list(itertools.chain.from_iterable(map(windows, dev)))
+    return {name: {"dev": round(-statistics.fmean(math.log(p(*window)) for window in on_dev), 4)}
+            for name, p in (("bigram", pair), ("four characters, backing off", back_off))}
 
 
 def bench_steps(_):
@@ -567,10 +597,13 @@ MAKEMORE = {
                                               "--max-steps 1200",
     "makemore split: lstm": "--split makemore --type lstm",
     "makemore split: transformer": "--split makemore",
-    "lecture split: lstm": "--type lstm",
-    "lecture split: cnn": "--type cnn",
+    "lecture split: bigram": "--type bigram",
+    "lecture split: mlp": "--type mlp",
+    "lecture split: bow": "--type bow",
     "lecture split: rnn": "--type rnn",
     "lecture split: gru": "--type gru",
+    "lecture split: lstm": "--type lstm",
+    "lecture split: cnn": "--type cnn",
     "lecture split: transformer": "",
 }
 

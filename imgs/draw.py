@@ -1,5 +1,7 @@
 """Draws the pictures in this folder: `make imgs`. On one machine the bytes are the same each time."""
 
+import json
+import math
 from pathlib import Path
 
 import matplotlib
@@ -16,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 def main():
     matplotlib.use("Agg")
     use_style()
-    for name, draw in {"1_next_character.png": next_character, "2_network.png": network,
+    for name, draw in {"road.png": road, "1_next_character.png": next_character, "2_network.png": network,
                        "2_strides.png": strides, "3_batchnorm.png": batchnorm, "4_atoms.png": atoms,
                        "4_broadcast.png": broadcast, "5_flat_and_tree.png": flat_and_tree,
                        "5_dilated_stack.png": dilated_stack}.items():
@@ -31,6 +33,47 @@ def box(ax, x, y, text, *, face="white", edge="#94a4a2", color="black"):
     ax.add_patch(FancyBboxPatch((x - 0.38, y - 0.36), 0.76, 0.72, boxstyle="round,pad=0,rounding_size=0.12",
                                 facecolor=face, edgecolor=edge))
     ax.text(x, y - 0.02, text, ha="center", va="center", color=color, fontsize=12)
+
+
+def road():
+    """The dev losses of the course from the bigram to the Transformer, from what `make bench` has measured."""
+    with open(HERE.parent / "benchmarks" / "results.json", encoding="utf-8") as file:
+        measured = json.load(file)
+    stops = [  # name, the dev loss in the lecture's video (None: it has none on this split), ours
+        ("1 · Bigrams", "pairs, counted", None, measured["counts"]["bigram"]["dev"]),
+        ("2 · MLP", "3 characters", 2.170, measured["mlp"]["fast"]["dev"]),
+        ("3 · BatchNorm", "6 layers deep", 2.105, measured["deep_net"]["8,000 steps of 512"]["dev"]),
+        ("4 · Backprop", "by hand", 2.110, measured["by_hand"]["hand"]["val"]),
+        ("5 · WaveNet", "8 characters", 1.993, measured["wavenet"]["fast"]["dev"]),
+        ("5 · challenge", "whole names", None, measured["wavenet_challenge"]["dev"]),
+        *(("makemore.py", name, None, measured["makemore"][f"lecture split: {name.lower()}"]["val"])
+          for name in ("Transformer", "GRU", "LSTM"))]
+    fig, ax = plt.subplots(figsize=(9, 3.7))
+    ours = [stop[3] for stop in stops]
+    ax.plot(ours[:6], color=BLUE, linewidth=2, alpha=0.5, zorder=1)
+    ax.plot(range(6, len(ours)), ours[6:], color=ORANGE, linewidth=2, alpha=0.5, zorder=1)
+    for k, (name, what, video, loss) in enumerate(stops):
+        ax.plot(k, loss, "o", color=ORANGE if name == "makemore.py" else BLUE, markersize=9, zorder=3)
+        below = video is not None and video > loss + 0.02  # the ring would be in the way
+        ax.text(k + 0.1, loss - 0.05 if below else loss + 0.022, f"{loss:.2f}", va="bottom", fontsize=10, weight="bold",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5}, zorder=1)
+        ax.text(k, 1.79, f"{name}\n{what}", ha="center", va="center", fontsize=8.5, linespacing=1.5)
+        if video is not None:
+            ax.plot(k, video, "o", markerfacecolor="none", markeredgecolor="#4a5553", markersize=13, zorder=4)
+    counted = measured["counts"]["four characters, backing off"]["dev"]
+    ax.axhline(counted, color=GREY, linestyle="--", linewidth=1.2, zorder=0)
+    ax.text(-0.35, counted - 0.012, f"four characters, counted: {counted:.2f}", va="top", fontsize=9, color="#4a5553")
+    ax.text(-0.35, 2.565, f"↑ knowing nothing: ln 27 = {math.log(27):.2f}", fontsize=9, color="#4a5553", va="center")
+    for label, style in (("a lecture, here", {"color": BLUE, "markersize": 8}),
+                         ("in its video", {"markerfacecolor": "none", "markeredgecolor": "#4a5553", "markersize": 11}),
+                         ("makemore.py", {"color": ORANGE, "markersize": 8})):
+        ax.plot([], [], "o", label=label, **style)
+    ax.legend(loc="upper right", ncols=3, fontsize=9, handletextpad=0.3)
+    ax.set(xlim=(-0.55, len(stops) - 0.45), ylim=(1.72, 2.6), xticks=[], yticks=[1.9, 2.0, 2.1, 2.2, 2.3, 2.4, 2.5],
+           ylabel="dev loss (nats per character)",
+           title="How surprised each model is by what comes next (lower is better)")
+    ax.grid(axis="x", visible=False)
+    return fig
 
 
 def next_character():

@@ -43,6 +43,23 @@ def expect(name, value, low, high):
           f"  with the settings as they were given and the lecture's list of words it would be a mistake.")
 
 
+def check_settings(*, at_least=None, **settings):
+    """Raise ValueError that names every setting a notebook cannot run with, and says what it must be.
+
+    A setting whose name ends in rate or gain: a number above 0. Any other: a whole number from 1, or from what
+    at_least says, a dict of name → smallest number.
+    """
+    wrong = []
+    for name, value in settings.items():
+        whole, least = not name.endswith(("rate", "gain")), (at_least or {}).get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) \
+                or not (least <= value < 1e9 if whole else 0 < value < 1e9):
+            wrong.append(f"{name} = {value!r} must be a "
+                         + (f"whole number, {least} or more." if whole else "number above 0."))
+    if wrong:
+        raise ValueError(" ".join(wrong) + " Change that in the settings cell, and run on from there.")
+
+
 def _check(code):
     """Make a check of a function that returns a verdict: None if right, else what is wrong (str).
 

@@ -9,8 +9,13 @@ import math
 
 import matplotlib.pyplot as plt
 import torch
+from IPython import get_ipython
+from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm, TwoSlopeNorm
 from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.transforms import Affine2D, ScaledTranslation
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+from matplotlib_inline.config import InlineBackend
 
 # one colour for one thing, through all notebooks (petroff10, which colour-blind readers can tell apart)
 BLUE, ORANGE, RED, GREY, PURPLE, BROWN = "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59"
@@ -18,7 +23,11 @@ LINES = ["-", "--", "-.", ":"]
 
 
 def use_style():
-    """Set matplotlib's look for the notebooks: sizes, colours, an opaque white background."""
+    """Set matplotlib's look for the notebooks: sizes, colours, an opaque white background.
+
+    A notebook then shows each picture as large as its figsize. To find the margins that it would cut off else, it would
+    draw each picture twice.
+    """
     plt.style.use(["default", "petroff10"])
     plt.rcParams.update({
         "figure.figsize": (8.0, 3.2), "figure.dpi": 96, "savefig.dpi": 96, "figure.constrained_layout.use": True,
@@ -26,6 +35,10 @@ def use_style():
         "font.size": 9.0, "axes.titlesize": 10.0, "axes.titlelocation": "left", "axes.axisbelow": True,
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
         "legend.frameon": False, "lines.linewidth": 1.5, "image.interpolation": "nearest"})
+    if get_ipython() is not None:
+        inline = InlineBackend.instance(parent=get_ipython())
+        inline.print_figure_kwargs = {**inline.print_figure_kwargs, "bbox_inches": None}
+        set_matplotlib_formats(*inline.figure_formats)
 
 
 class Table:
@@ -143,6 +156,26 @@ def loss_curve(losses, *, window=1, floor=None, floor_name="floor", title="", yl
     ax.locator_params(axis="x", nbins=5)  # long runs have long numbers
     ax.legend()
     return ax
+
+
+def difference(losses, others, words):
+    """How much higher one variant's loss is than another's on the same words: (mean difference, standard error).
+
+    losses, others: (seeds, N) or (N,), the loss of every example that build_dataset makes of words, in its order; a row
+    a seed (where one has more rows than the other, they are left out). The standard error holds two kinds of chance,
+    other seeds (where there are two or more) and other words. Notebook 2 builds it.
+    """
+    losses, others = (each[None] if each.dim() == 1 else each for each in (losses, others))
+    n = min(len(losses), len(others))
+    gap = losses[:n] - others[:n]
+    mean = gap.mean().item()
+    of_seeds = gap.mean(1).std().item() / math.sqrt(n) if n > 1 else 0.0
+    lengths = [len(w) + 1 for w in words]
+    if gap.shape[1] != sum(lengths):
+        raise ValueError(f"There are {gap.shape[1]:,} losses for {len(words):,} words of {sum(lengths):,} characters, "
+                         f"their ends included: take the words that the losses were computed on.")
+    by_word = torch.stack([part.sum() for part in (gap.mean(0) - mean).split(lengths)])
+    return mean, math.hypot(of_seeds, by_word.square().sum().sqrt().item() / gap.shape[1])
 
 
 # ----- lecture 1: tables of pairs -------------------------------------------------------------------------------------
@@ -528,14 +561,28 @@ def _colour_of(k, n):
 
 
 def _legend_beside(ax, title):
-    """A legend at the right of the axes, so that it hides nothing."""
-    if ax.lines:
-        ax.legend(title=title, fontsize=8, title_fontsize=8, alignment="left", loc="center left",
-                  bbox_to_anchor=(1, 0.5), handlelength=1.8)
+    """Beside the axes, where it hides nothing: a stroke and the label of each of its lines, under a title.
+
+    Placed by hand, a line of text every 12 points: matplotlib's own legend takes longer to draw than the picture.
+    """
+    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
+    if not lines:
+        return
+    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans + ScaledTranslation(1, 0.5, ax.transAxes)
+    heights = [6 * len(lines) - 12 * k for k in range(len(lines) + 1)]  # from the middle of the right edge
+    for k, (text, y) in enumerate(zip([title, *(line.get_label() for line in lines)], heights, strict=True)):
+        ax.text(26 if k else 6, y, text, transform=points, va="center", fontsize=8)
+    strokes = LineCollection([[(6, y), (20, y)] for y in heights[1:]], colors=[line.get_color() for line in lines],
+                             transform=points, clip_on=False)
+    strokes.set_in_layout(False)
+    ax.add_collection(strokes, autolim=False)
 
 
 def _histograms(named, *, title, xlabel, numbers, log=False, bins=40, ax=None):
-    """Lines for the distributions of named tensors, over one range of values. numbers: what the labels' numbers are."""
+    """Lines for the distributions of named tensors, over one range of values.
+
+    numbers: what the labels' numbers are; None: no legend.
+    """
     ax = _axes(ax, (7.5, 2.7))
     tensors = [(label, values.detach().float().flatten()) for label, values in named]
     tensors = [(label, values[values.isfinite()]) for label, values in tensors]
@@ -553,24 +600,26 @@ def _histograms(named, *, title, xlabel, numbers, log=False, bins=40, ax=None):
     ax.locator_params(axis="x", nbins=5)
     if not log:
         ax.locator_params(axis="y", nbins=5)
-    _legend_beside(ax, numbers)
+    if numbers:
+        _legend_beside(ax, numbers)
     return ax
 
 
-def activations(model, *, only="Tanh", limit=0.97, title="Activations", ax=None):
-    """Picture 1: the distribution of what each layer puts out, with the numbers of activation_stats()."""
+def activations(model, *, only="Tanh", limit=0.97, legend=True, title="Activations", ax=None):
+    """Picture 1: the distribution of what each layer puts out; in the legend the numbers of activation_stats()."""
     table = activation_stats(model, only=only, limit=limit)
     named = [(f"{label}: {mean:+.2f} ± {std:.2f}, {full:.1f}%", out)
              for (label, _, mean, std, full), (_, out) in zip(table.rows, _watched(model, only), strict=True)]
-    return _histograms(named, title=title, xlabel="activation", numbers=f"mean ± std, beyond ±{limit:g}", ax=ax)
+    return _histograms(named, title=title, xlabel="activation", ax=ax,
+                       numbers=f"mean ± std, beyond ±{limit:g}" if legend else None)
 
 
-def gradients(model, *, only="Tanh", title="Gradients of the activations", ax=None):
-    """Picture 2: the distribution of the gradient of what each layer puts out, with gradient_stats()' numbers."""
+def gradients(model, *, only="Tanh", legend=True, title="Gradients of the activations", ax=None):
+    """Picture 2: the distribution of the gradient of what each layer puts out; in the legend gradient_stats()."""
     table = gradient_stats(model, only=only)
     named = [(f"{label}: {mean} ± {std}", out.grad)
              for (label, _, mean, std), (_, out) in zip(table.rows, _watched(model, only), strict=True)]
-    return _histograms(named, title=title, xlabel="gradient", numbers="mean ± std", ax=ax)
+    return _histograms(named, title=title, xlabel="gradient", numbers="mean ± std" if legend else None, ax=ax)
 
 
 def weight_gradients(parameters, *, title="Gradients of the weights", ax=None):
@@ -607,7 +656,7 @@ def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", a
 def four_pictures(model, parameters, ud, *, only="Tanh", every=1, title=""):
     """All four pictures of lecture 3 on one figure. Returns the array of its four Axes."""
     fig, axes = plt.subplots(2, 2, figsize=(11.5, 5), layout="none")
-    fig.subplots_adjust(left=0.05, right=0.81, bottom=0.09, top=0.88, wspace=1.0, hspace=0.42)  # quicker to draw
+    fig.subplots_adjust(left=0.05, right=0.81, bottom=0.09, top=0.88, wspace=1.1, hspace=0.42)  # quicker to draw
     activations(model, only=only, ax=axes[0, 0])
     gradients(model, only=only, ax=axes[0, 1])
     weight_gradients(parameters, ax=axes[1, 0])

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmutils import build_dataset, build_vocabulary, expect, split_words
+from mmutils import build_dataset, build_vocabulary, check_settings, expect, split_words
 from mmutils.checks import (
     e01_trigram,
     e02_split,
@@ -70,6 +71,30 @@ def test_bounds_that_hold_nothing_are_told_whatever_the_value(mode, low, high):
     with pytest.raises(ValueError) as raised:
         expect("dev loss", 2.45, low, high)
     assert "'dev loss'" in str(raised.value) and f"low={low!r}" in str(raised.value)
+
+
+def test_settings_that_work_pass():
+    check_settings(n_hidden=200, learning_rate=0.1, deep_gain=5 / 3, n_steps=0, batch=2, at_least={"n_steps": 0})
+
+
+@pytest.mark.parametrize("wrong", [0, -3, 2.5, "200", True, None, math.nan, math.inf, 10**9])
+def test_a_setting_must_be_a_whole_number_above_zero(wrong):
+    with pytest.raises(ValueError, match=re.escape(f"n_hidden = {wrong!r} must be a whole number, 1 or more.")):
+        check_settings(n_hidden=wrong, n_embd=1)
+
+
+@pytest.mark.parametrize("wrong", [0, -0.1, "0.1", True, None, math.nan, math.inf])
+def test_a_rate_must_be_a_number_above_zero(wrong):
+    with pytest.raises(ValueError, match=re.escape(f"learning_rate = {wrong!r} must be a number above 0.")):
+        check_settings(learning_rate=wrong)
+
+
+def test_all_wrong_settings_are_told_at_once_with_their_own_smallest_number():
+    with pytest.raises(ValueError) as told:
+        check_settings(n_steps=-1, batch_size=1, n_embd=0, rate=1, at_least={"n_steps": 0, "batch_size": 2})
+    assert str(told.value) == ("n_steps = -1 must be a whole number, 0 or more. batch_size = 1 must be a whole number, "
+                               "2 or more. n_embd = 0 must be a whole number, 1 or more. Change that in the settings "
+                               "cell, and run on from there.")
 
 
 def test_expect_takes_a_loss_that_still_has_its_graph_without_a_warning(capsys):

@@ -18,6 +18,7 @@ from mmutils.figures import (
     Table,
     bars,
     curves,
+    difference,
     embedding_map,
     letter_losses,
     loss_curve,
@@ -489,3 +490,29 @@ def test_rows_beside_draws_both_rows_to_one_scale():
 
 def test_rows_beside_takes_rows_of_zeros_and_tables_that_still_have_their_graph():
     rows_beside(torch.zeros(4, 4), W.clone().requires_grad_().softmax(1), ITOS, ".").figure.canvas.draw()
+
+
+# ----- differences between runs ---------------------------------------------------------------------------------------
+
+def test_the_difference_of_two_variants_and_its_standard_error():
+    """Against the sums written out: over seeds, and over words of unlike length."""
+    words = ["ab", "c", "def"]                                              # 3 + 2 + 4 examples
+    g = torch.Generator().manual_seed(1)
+    one, other = (torch.rand((3, 9), generator=g, dtype=torch.float64) for _ in range(2))
+    gaps = [[(one[s, i] - other[s, i]).item() for i in range(9)] for s in range(3)]
+    mean = sum(map(sum, gaps)) / 27
+    seeds = [sum(gap) / 9 for gap in gaps]
+    of_seeds = (sum((m - mean) ** 2 for m in seeds) / 2) ** 0.5 / 3**0.5
+    examples = [sum(gap[i] for gap in gaps) / 3 for i in range(9)]
+    words_off = [sum(examples[a:b]) - (b - a) * mean for a, b in ((0, 3), (3, 5), (5, 9))]
+    of_words = sum(off**2 for off in words_off) ** 0.5 / 9
+    assert difference(one, other, words) == pytest.approx((mean, math.hypot(of_seeds, of_words)))
+    assert difference(other, one, words) == pytest.approx((-mean, math.hypot(of_seeds, of_words)))
+    assert difference(one, other[:2], words) == pytest.approx(difference(one[:2], other[:2], words))
+    assert difference(one[0], other[0], words)[0] == pytest.approx(seeds[0])     # one seed: only the words
+    assert difference(one, one, words) == (0, 0)
+
+
+def test_differences_need_the_words_that_the_losses_belong_to():
+    with pytest.raises(ValueError, match="There are 8 losses for 2 words of 5 characters"):
+        difference(torch.zeros(3, 8), torch.zeros(3, 8), ["ab", "c"])

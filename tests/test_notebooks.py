@@ -283,26 +283,24 @@ LARGE = {
                   "dilations": (1, 2, 4, 8, 16, 32), "stack_batch": 2048, "ladder_channels": 100, "ladder_batch": 512,
                   "stack_rate": 1e3, "muon_rate": 10, "muon_decay": 10, "dropout": 0.9},
 }
-WRONG = {  # two at a time where one error would keep the other from being reached
+WRONG = {  # apart where one error would keep the other from being reached
     "1_bigrams": [{"fake_count": -1, "n_steps": -1, "max_context": 13, "temperature": 0},
                   {"fractions": (1, 0, 0), "penalty_steps": -1, "strength": 0}],
-    "2_mlp": [{"block_size": 0, "max_steps": -1, "wide_rate": -0.1, "fast_batch": 2.5},
-              {"n_hidden": "200", "sweep_runs": 0, "overfit_rate": float("nan"), "wide_steps": -20_000},
-              {"temperature": 0, "bench_steps": -1}],
+    "2_mlp": [{"block_size": 0, "n_hidden": "200", "sweep_runs": 0, "overfit_rate": float("nan"), "wide_rate": -0.1,
+               "fast_batch": 2.5},
+              {"max_steps": -1, "wide_steps": -20_000, "temperature": 0, "bench_steps": -1}],
     "3_activations_batchnorm": [
-        {"block_size": "3", "n_embd": 0, "log_steps": -1, "log_batch": 1, "dead_neurons": -1, "deep_embd": 2.5,
-         "deep_batch": 1, "deep_gain": 0, "deep_steps": -1, "desk_steps": 1.5, "full_rate": "1"},
-        {"n_hidden": 2.5, "log_rate": 0, "log_seeds": 0, "dead_steps": True, "deep_hidden": 0,
-         "deep_rate": float("nan"), "desk_batch": 0, "full_steps": -1, "full_batch": 1}],
-    "4_backprop": [{"batch_size": 1, "max_steps": -1, "mine_steps": -1, "bug_steps": -1},
-                   {"n_hidden": 2.5, "run_batch": 1},
-                   {"block_size": 0, "run_hidden": 0}, {"n_embd": True, "run_embd": "ten"},
-                   {"learning_rate": float("nan")}],
-    "5_wavenet": [{"window": 0, "log_rate": float("nan"), "block_size": 0, "tree_hidden": 2.5, "wide_embd": "24",
-                   "channels": 0},
-                  {"max_steps": -1, "log_steps": -1, "factors": (2, 3), "dilations": (1, 0), "dropout": 1.0},
-                  {"log_seeds": 0, "factors": "222", "muon_decay": -1, "stack_batch": 0.5},
-                  {"ladder_steps": -1, "challenge_steps": -1}],
+        {"block_size": "3", "n_embd": 0, "n_hidden": 2.5, "log_steps": -1, "log_batch": 1, "log_rate": 0,
+         "log_seeds": 0, "dead_neurons": -1, "dead_steps": True, "deep_embd": 2.5, "deep_batch": 1, "deep_gain": 0,
+         "deep_steps": -1, "deep_hidden": 0, "deep_rate": float("nan"), "desk_steps": 1.5, "desk_batch": 0,
+         "full_rate": "1", "full_steps": -1, "full_batch": 1}],
+    "4_backprop": [{"block_size": 0, "n_embd": True, "n_hidden": 2.5, "batch_size": 1, "run_hidden": 0,
+                    "run_embd": "ten", "run_batch": 1, "learning_rate": float("nan")},
+                   {"max_steps": -1, "mine_steps": -1, "bug_steps": -1}],
+    "5_wavenet": [{"window": 0, "log_rate": float("nan"), "log_seeds": 0, "block_size": 0, "tree_hidden": 2.5,
+                   "wide_embd": "24", "channels": 0, "stack_batch": 0.5, "dilations": (1, 0)},
+                  {"max_steps": -1, "log_steps": -1, "factors": (2, 3), "dropout": 1.0, "ladder_steps": -1},
+                  {"factors": "222", "muon_decay": -1, "challenge_steps": -1}],
 }
 
 

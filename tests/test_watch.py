@@ -225,7 +225,8 @@ def test_what_is_missing_is_told(layers, model):
 # ----- the pictures ---------------------------------------------------------------------------------------------------
 
 def legend(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+    """The labels beside the axes, without the title over them."""
+    return [text.get_text() for text in ax.texts[1:]]
 
 
 def test_the_pictures_show_the_numbers_of_the_tables(run):
@@ -236,6 +237,23 @@ def test_the_pictures_show_the_numbers_of_the_tables(run):
         assert text == f"{row[0]}: {row[2]} ± {row[3]}"
     for row, text in zip(weight_stats(parameters).rows, legend(weight_gradients(parameters)), strict=True):
         assert f"weight {text}" == f"{row[0]} {row[1]}: {row[3]}, {row[4]}"
+
+
+def test_the_legend_has_a_stroke_for_each_label_and_is_inside_the_figure(run):
+    net, tanhs, _ = run
+    with plt.rc_context({"figure.constrained_layout.use": True}):       # as use_style() sets it
+        ax = activations(net)
+        ax.figure.canvas.draw()
+    assert len(ax.texts) == 1 + len(tanhs)
+    strokes, = ax.collections
+    assert [tuple(c) for c in strokes.get_colors()] == [tuple(line.get_color()) for line in ax.lines]
+    ends = strokes.get_transform().transform([(path.vertices[1]) for path in strokes.get_paths()])
+    for (x, y), text in zip(ends, ax.texts[1:], strict=True):
+        box = text.get_window_extent()
+        assert ax.bbox.x1 < x < box.x0 and box.y0 < y < box.y1
+        assert box.x1 <= ax.figure.bbox.x1
+    for draw in (activations, gradients):
+        assert not draw(net, legend=False).texts
 
 
 def test_a_histogram_is_a_density_of_the_values(run):
