@@ -1,5 +1,7 @@
 """Measures what the course claims about speed, and writes benchmarks/results.json: `make bench`.
 
+tables.py takes the figures over into the tables of README.md and data/README.md.
+
     python benchmarks/run.py [NAME ...]     only these; the other results stay as they are
 
 Every figure is a ratio of two things timed in turn in one run, or seconds of one core. Nothing tests a time: machines
@@ -23,6 +25,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import tables
 import torch
 import torch.nn.functional as F
 
@@ -52,7 +55,9 @@ def main():
         result = benchmarks[name](words)
         print(json.dumps(result, indent=1))
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}      # another run may have written meanwhile
-        RESULTS.write_text(json.dumps(kept | {"machine": machine, name: result}, indent=1) + "\n")
+        kept |= {"machine": machine, name: result}
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    tables.write(json.loads(RESULTS.read_text()))
 
 
 def timed(*functions, repeats=5):
@@ -91,7 +96,7 @@ def bench_build_dataset(words):
 
 
 def bench_counts(words):
-    """Lecture 1: what counting reaches on dev, with pairs (a fake count of 1), and with four characters, backing off."""
+    """Lecture 1: dev losses of counts, of pairs (a fake count of 1), and of four characters that back off to fewer."""
     train, dev, _ = split_words(words)
     pairs, contexts = Counter(), Counter()              # strings: what stands before and the character; before alone
 

@@ -37,8 +37,7 @@ def box(ax, x, y, text, *, face="white", edge="#94a4a2", color="black"):
 
 def road():
     """The dev losses of the course from the bigram to the Transformer, from what `make bench` has measured."""
-    with open(HERE.parent / "benchmarks" / "results.json", encoding="utf-8") as file:
-        measured = json.load(file)
+    measured = json.loads((HERE.parent / "benchmarks" / "results.json").read_text())
     stops = [  # name, the dev loss in the lecture's video (None: it has none on this split), ours
         ("1 · Bigrams", "pairs, counted", None, measured["counts"]["bigram"]["dev"]),
         ("2 · MLP", "3 characters", 2.170, measured["mlp"]["fast"]["dev"]),

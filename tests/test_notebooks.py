@@ -2,7 +2,9 @@
 
 import ast
 import contextlib
+import importlib
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -119,6 +121,61 @@ def test_every_link_inside_the_repository_resolves(path):
     if path.suffix == ".md":
         for target in re.findall(r"`((?:\w+/)+[\w.]*)`", text):
             assert (ROOT / target).exists() or target in ("kept/", "blank/"), target
+
+
+def sections(path):
+    """The headings of a notebook, without the link to the video."""
+    source = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown")
+    return {heading.strip() for heading in re.findall(r"^#+ (.*?)(?:  \[▶.*)?$", source, re.M)}
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "README.md"], ids=lambda p: p.name)
+def test_every_section_that_is_named_after_a_link_is_there(path):
+    """([notebook 1](…), *The leak*): that notebook has a section of this name."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "\n".join(c.source for c in nbformat.reads(text, as_version=4).cells if c.cell_type == "markdown")
+    named = re.findall(r"\[notebook (\d)\]\(([\w/]+\.ipynb)\),\s+\*([^*]+)\*", text)
+    assert named or path.name != "README.md"
+    for number, target, section in named:
+        assert Path(target).name.startswith(number)
+        assert " ".join(section.split()) in sections(path.parent / target), section
+
+
+def test_each_notebook_links_to_the_one_before_the_one_after_and_the_course():
+    for i, path in enumerate(NOTEBOOKS):
+        first = nbformat.read(path, as_version=4).cells[0].source.split("\n\n")[1]
+        neighbours = [other.name for other in (NOTEBOOKS[i - 1:i] + NOTEBOOKS[i + 1:i + 2])]
+        assert re.findall(r"\]\((\w+\.ipynb)\)", first) == neighbours and "](../README.md)" in first
+
+
+# ----- what was measured ----------------------------------------------------------------------------------------------
+
+MEASURED = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+
+
+def test_the_tables_of_the_readmes_are_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    tables = importlib.import_module("tables")
+    found = 0
+    for path in tables.READMES:
+        text = path.read_text(encoding="utf-8")
+        found += text.count("<!-- measured: ")
+        assert tables.filled(text, MEASURED) == text, "run benchmarks/tables.py"
+        changed = json.loads(re.sub(r"\d(?=\d*\.)", "8", json.dumps(MEASURED)))
+        assert tables.filled(text, changed) != text
+    assert found == len(tables.TABLES)
+
+
+@each_notebook
+def test_losses_said_to_be_of_make_bench_stand_in_its_results(path):
+    losses = {f"{loss:.{digits}f}" for digits in (2, 3)
+              for loss in re.findall(r'"(?:train|dev|val|test)": ([\d.]+)', json.dumps(MEASURED))
+              for loss in [float(loss)]}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            for loss in re.findall(r"(\d\.\d+) (?:by|in) `make bench`", cell.source):
+                assert loss in losses, loss
 
 
 # ----- lecture 4: its cards and its bugs ------------------------------------------------------------------------------
