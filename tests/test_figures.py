@@ -144,9 +144,13 @@ def test_a_figure_leaves_its_data_as_they_are(figure):
     assert all(torch.equal(old, new) for old, new in zip(before, (N, P, Q, XENC, W, EXPONENTS, SWEEPS), strict=True))
 
 
-def test_a_figure_works_in_the_notebooks_style(figure):
+def test_a_figure_fits_into_its_picture_in_the_notebooks_style(figure):
+    """A notebook shows each picture as large as its figsize: nothing may lie beyond its edges."""
     mmutils.use_style()
-    figure().figure.canvas.draw()
+    drawn = figure().figure
+    drawn.canvas.draw()
+    box, (width, height) = drawn.get_tightbbox(drawn.canvas.get_renderer()), drawn.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -0.02
 
 
 def test_the_style_is_white_opaque_and_the_same_when_called_again():

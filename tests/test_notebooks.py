@@ -1,6 +1,7 @@
 """What the committed notebooks must be, and what they do when a reader changes their settings."""
 
 import ast
+import base64
 import contextlib
 import importlib
 import io
@@ -12,6 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
+from PIL import Image  # matplotlib brings it
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]_*.ipynb"))
@@ -51,6 +53,21 @@ def test_holds_no_stray_metadata_paths_widgets_or_bytes(path):
             text = str(output.get("text", "")) + str({k: v for k, v in data.items() if k != "image/png"})
             assert not re.search(r"/(home|root|tmp|work|Users|usr)/", text), cell.source
             assert not [kind for kind in data if "widget" in kind or kind in ("image/svg+xml", "image/jpeg")]
+
+
+@each_notebook
+def test_pictures_are_whole_and_white(path):
+    """As large as the figure that was drawn: nothing was cut off or added; and no dark page shines through."""
+    seen = 0
+    for cell in code_cells(nbformat.read(path, as_version=4)):
+        for data in (output.get("data", {}) for output in cell.outputs):
+            if "image/png" in data:
+                picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+                size = re.match(r"<Figure size ([\d.]+)x([\d.]+) with", data["text/plain"]).groups()
+                assert all(abs(float(a) - b) <= 1 for a, b in zip(size, picture.size, strict=True)), cell.source
+                assert picture.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255), cell.source
+                seen += 1
+    assert seen >= 5
 
 
 @each_notebook
