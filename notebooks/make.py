@@ -52,7 +52,7 @@ def main():
 
 
 def client_for(notebook):
-    return NotebookClient(notebook, timeout=400, kernel_name="python3",
+    return NotebookClient(notebook, timeout=400, kernel_name="python3", coalesce_streams=True,
                           resources={"metadata": {"path": str(HERE)}})
 
 

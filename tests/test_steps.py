@@ -330,6 +330,7 @@ SCRIPT = """
     import time
     from mmutils import steps
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     losses = []
     for step in steps(1_000_000, losses=losses, label="train"):
         if step == 0:
