@@ -597,9 +597,9 @@ def _histograms(named, *, title, xlabel, numbers, log=False, bins=40, ax=None):
                     color=_colour_of(k, len(tensors)))
     ax.set(title=title, xlabel=xlabel, ylabel="density", yscale="log" if log else "linear")
     ax.minorticks_off()  # a logarithmic axis has so many that drawing them takes longer than all else
-    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="x", nbins=4)
     if not log:
-        ax.locator_params(axis="y", nbins=5)
+        ax.locator_params(axis="y", nbins=4)
     if numbers:
         _legend_beside(ax, numbers)
     return ax
@@ -648,7 +648,7 @@ def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", a
     ax.axhline(-3, color="black", linewidth=1)
     ax.text(0.996, -3, "−3", va="bottom", ha="right", transform=ax.get_yaxis_transform())
     ax.set(title=title, xlabel="step", ylabel="log10(update:data)")
-    ax.locator_params(nbins=6)
+    ax.locator_params(nbins=5)
     _legend_beside(ax, "weight: mean at the end")
     return ax
 
