@@ -3,6 +3,7 @@
 import ast
 import base64
 import contextlib
+import functools
 import importlib
 import io
 import json
@@ -378,18 +379,31 @@ WRONG = {  # apart where one error would keep the other from being reached
 }
 
 
-SHORT_LIST = """
+START = """%reset -f
 import mmutils
-every_eighth = mmutils.load_words()[::8]
-mmutils.load_words = lambda: list(every_eighth)
-"""
-NO_DRAWING = """
 from IPython.core import pylabtools
-pylabtools.print_figure = lambda figure, **how: "iVBORw0KGgo="
+some_words = mmutils.data.load_words()[::12]
+mmutils.load_words = lambda: list(some_words)
+pylabtools.draw = vars(pylabtools).get("draw", pylabtools.print_figure)
+pylabtools.print_figure = pylabtools.draw if {drawing} else lambda figure, **how: "iVBORw0KGgo="
 """
 
 
-def errors_with(path, settings, *, go_on=False):
+@pytest.fixture(scope="module")
+def kernels():
+    """A kernel for each notebook, used for all its runs: starting one, torch included, takes longer than many a run."""
+    with contextlib.ExitStack() as stack:
+        @functools.cache
+        def kernel_for(path):
+            manager, client = start_new_kernel(kernel_name="python3", cwd=str(path.parent),
+                                               env=os.environ | {"MMUTILS_TEST": "tell"})
+            stack.callback(manager.shutdown_kernel, now=True)
+            stack.callback(client.stop_channels)
+            return client
+        yield kernel_for
+
+
+def errors_with(client, path, settings, *, go_on=False):
     """Execute a notebook with other values in its settings cells and a shorter list, as a reader would: no figure of
     the lecture's is insisted on.
 
@@ -406,34 +420,32 @@ def errors_with(path, settings, *, go_on=False):
                 if n:
                     found.add(name)
     assert found == settings.keys(), f"there are no settings {sorted(settings.keys() - found)}"
-    manager, client = start_new_kernel(kernel_name="python3", cwd=str(path.parent),
-                                       env=os.environ | {"MMUTILS_TEST": "tell"})
+
+    def run(source):
+        return client.execute_interactive(source, timeout=300, output_hook=lambda message: None,
+                                          stop_on_error=False)["content"]
+
+    assert run(START.format(drawing=not go_on))["status"] == "ok"
     errors = []
-    try:
-        client.execute_interactive(SHORT_LIST + (NO_DRAWING if go_on else ""), timeout=300)
-        for cell in code_cells(notebook):
-            reply = client.execute_interactive(cell.source, timeout=300, output_hook=lambda message: None,
-                                               stop_on_error=False)["content"]
-            if reply["status"] == "error":
-                errors.append((reply["ename"], reply["evalue"]))
-                if not go_on:
-                    break
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+    for cell in code_cells(notebook):
+        reply = run(cell.source)
+        if reply["status"] == "error":
+            errors.append((reply["ename"], reply["evalue"]))
+            if not go_on:
+                break
     return errors
 
 
 @pytest.mark.parametrize("settings", [SMALL, LARGE], ids=["small", "large"])
 @each_notebook
-def test_runs_through_with_odd_settings(path, settings):
-    assert errors_with(path, QUICK[path.stem] | settings[path.stem]) == []
+def test_runs_through_with_odd_settings(kernels, path, settings):
+    assert errors_with(kernels(path), path, QUICK[path.stem] | settings[path.stem]) == []
 
 
 @pytest.mark.parametrize("path, wrong", [(path, wrong) for path in NOTEBOOKS for wrong in WRONG[path.stem]],
                          ids=lambda value: value.stem if isinstance(value, Path) else ", ".join(value))
-def test_a_wrong_setting_is_named_in_a_clear_error(path, wrong):
-    errors = errors_with(path, QUICK[path.stem] | wrong, go_on=True)
+def test_a_wrong_setting_is_named_in_a_clear_error(kernels, path, wrong):
+    errors = errors_with(kernels(path), path, QUICK[path.stem] | wrong, go_on=True)
     assert "AssertionError" not in [name for name, _ in errors]
     messages = "\n".join(message for name, message in errors if name == "ValueError")
     for name in wrong:
