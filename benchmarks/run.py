@@ -183,7 +183,7 @@ def mlp(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
 
     seconds = fit(parameters, forward, Xtr, Ytr, n_steps=n_steps, batch=batch, fast=fast, g=g,
                   lr=lambda i: lr if fast or i < n_steps / 2 else lr / 10)
-    return scored(forward, seconds, Xtr, Ytr, Xdev, Ydev)
+    return {"steps": n_steps, "batch": batch} | scored(forward, seconds, Xtr, Ytr, Xdev, Ydev)
 
 
 def fit(parameters, net, X, Y, *, n_steps, batch, lr, fast, g):
@@ -470,7 +470,8 @@ def hierarchy(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, fast):
         losses = [torch.cat([F.cross_entropy(model(x), y, reduction="none") for x, y in
                              zip(X.split(20_000), Y.split(20_000), strict=True)]).mean().item()
                   for X, Y in ((Xtr, Ytr), (Xdev, Ydev))]
-    return {"train": round(losses[0], 4), "dev": round(losses[1], 4), "seconds": round(seconds, 1)}
+    return {"steps": n_steps, "batch": batch, "train": round(losses[0], 4), "dev": round(losses[1], 4),
+            "seconds": round(seconds, 1)}
 
 
 def bench_wavenet(words):

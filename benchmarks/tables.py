@@ -54,20 +54,20 @@ def speed(r):
     loops = r["build_dataset"]["block_size_3"]
 
     def training(run):
-        return f"dev {run['dev']:.2f} in {run['seconds']:.0f} s" if run["seconds"] >= 10 else \
-            f"dev {run['dev']:.2f} in {run['seconds']:.1f} s"
+        seconds = f"{run['seconds']:.{0 if run['seconds'] >= 10 else 1}f} s"
+        return f"{run['steps']:,} steps of {run['batch']}: dev {run['dev']:.2f} in {seconds}"
 
     rows = [
         ["1", "a step of the one-layer net", f"one-hot vectors: {one['milliseconds_one_hot']:.0f} ms",
          f"from the counts: {one['milliseconds_from_counts']:.2f} ms", f"{one['ratio']:,}"],
         ["2", "the list as a dataset", f"a loop in a loop: {loops['double_loop_seconds']:.2f} s",
          f"`build_dataset`: {loops['seconds']:.2f} s", f"{loops['ratio']:.0f}"],
-        ["2", "training the MLP", f"200,000 steps of 32: {training(mlp['lecture'])}",
-         f"3,000 steps of 256: {training(mlp['fast'])}", f"{mlp['lecture']['seconds'] / mlp['fast']['seconds']:.0f}"],
-        ["4", "200,000 steps", f"with autograd: {by_hand['autograd']['seconds']:.0f} s",
+        ["2", "training the MLP", training(mlp["lecture"]), training(mlp["fast"]),
+         f"{mlp['lecture']['seconds'] / mlp['fast']['seconds']:.0f}"],
+        ["4", f"{by_hand['hand']['steps']:,} steps", f"with autograd: {by_hand['autograd']['seconds']:.0f} s",
          f"gradients by hand: {by_hand['hand']['seconds']:.0f} s", f"{by_hand['ratio']:.1f}"],
-        ["5", "training the tree of 76,579", f"200,000 steps of 32: {training(wavenet['lecture'])}",
-         f"1,900 steps of 512: {training(wavenet['fast'])}", f"{wavenet['ratio']:.0f}"],
+        ["5", "training the tree of 76,579", training(wavenet["lecture"]), training(wavenet["fast"]),
+         f"{wavenet['ratio']:.0f}"],
         ["", "`makemore.py`, names a second", f"batches of 32, padded: {names['padded_32_names_a_second']:,}",
          f"256 names of like length: {names['names_a_second']:,}", f"{names['ratio']:.1f}"]]
     return table(["lecture", "what", "the lecture's way", "here", "times as fast"], rows)

@@ -546,7 +546,7 @@ def e01_tuning(answer, words, found):
     found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}; floor of dev with three characters "
                  f"{_floor(*build_dataset(split_words(words)[1], build_vocabulary(words)[0], 3)):.4f}.")
     if is_lecture_list(words):
-        found.append("Counts of four characters in a row, smoothed with those of fewer, come to 2.076.")
+        found.append("Counts of three characters, backing off (notebook 1), come to 2.077.")
 
 
 def _mlp(parameters, X):

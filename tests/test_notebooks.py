@@ -369,8 +369,8 @@ WRONG = {  # apart where one error would keep the other from being reached
 }
 
 
-# Every training loop stops after 3 steps, as if ■ were pressed. A figure is drawn, letters and all, but neither are its
-# margins made to fit, which takes three quarters of the time, nor is it painted.
+# Every training loop stops after 3 steps, as if ■ were pressed. A figure is drawn, letters and all, but its margins are
+# not made to fit, and it is not painted: that would take as long again.
 START = """%reset -f
 import sys
 import mmutils
@@ -405,8 +405,8 @@ def errors_with(client, path, settings, *, enough=None):
     """Execute a notebook with other values in its settings cells and a shorter list, and stop its training early, as a
     reader would: no figure of the lecture's is insisted on. Solutions of exercises get 400 steps.
 
-    Returns the errors as (name, message, cell). Stops at the first one; or, with enough, when enough(errors) is true, and
-    then lays out no figures, which would take most of the time.
+    Returns the errors as (name, message, cell). Stops at the first one; or, with enough, when enough(errors) is true,
+    and then draws no figures, which would take most of the time.
     """
     notebook = nbformat.read(path, as_version=4)
     found = set()
