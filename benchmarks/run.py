@@ -167,15 +167,18 @@ def bench_one_layer_step(words):
             "ratio": round(100 * slow / fast)}
 
 
-def mlp(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast):
+def mlp(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, lr, fast, factors=(1, 1, 1, 1, 1)):
     """Lecture 2's last net from its init: train and dev loss, and seconds of training.
 
     fast: AdamW, warmed up and then down along half a cosine; else the lecture's loop, lr and from the middle lr / 10.
+    factors: what C, W1, b1, W2 and b2 are multiplied by at the start.
     """
     g = torch.Generator().manual_seed(2147483647)
     fan_in = Xtr.shape[1] * 10
     parameters = [torch.randn(shape, generator=g).requires_grad_()
                   for shape in ((27, 10), (fan_in, 200), (200,), (200, 27), (27,))]
+    for p, factor in zip(parameters, factors, strict=True):
+        p.data *= factor
     C, W1, b1, W2, b2 = parameters
 
     def forward(X):
@@ -224,6 +227,16 @@ def bench_mlp(words):
         "10,000 steps of 256": mlp(*data[3], n_steps=10_000, batch=256, lr=0.03, fast=True),
         "context 4, 200,000 steps of 64": mlp(*data[4], n_steps=200_000, batch=64, lr=0.1, fast=False),
     }
+
+
+def bench_mlp_small_start(words):
+    """The same net with smaller weights at the start, as notebook 2's small_init makes them."""
+    stoi, _ = build_vocabulary(words)
+    train, dev, _ = split_words(words)
+    data = (*build_dataset(train, stoi, 3), *build_dataset(dev, stoi, 3))
+    return {f"{n_steps:,} steps of {batch}": mlp(*data, n_steps=n_steps, batch=batch, lr=lr, fast=True,
+                                                 factors=(1, 0.2, 0.01, 0.01, 0))
+            for n_steps, batch, lr in ((5000, 256, 0.01), (10_000, 256, 0.01), (5000, 512, 0.02))}
 
 
 class DeepNet:

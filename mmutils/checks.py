@@ -168,6 +168,10 @@ def e01_trigram(P, words, found):
                 f"for each pair of characters does better.)")
     found.append(f"Loss {loss:.4f} on the list's {len(k):,} targets; the bigram's best is {bigram:.4f}, the floor for "
                  f"two characters {floor:.4f}.")
+    counted = -((n + 1) / (n + 1).sum(2, keepdim=True))[i, j, k].log().mean().item()
+    if loss > counted + 0.05:
+        found.append(f"Counts with one fake count come to {counted:.4f}, so there is more to be had: train longer, and "
+                     f"give each pair of characters a row of its own. Two one-hot vectors side by side only add up.")
 
 
 @_check("E02")

@@ -245,7 +245,17 @@ def test_e01_says_yes_to_counts_and_to_training(right, own_words, stoi, N3, make
 def test_e01_says_yes_on_the_lectures_list(right, lecture_words, fake_count):
     stoi, _ = build_vocabulary(lecture_words)
     told = right(e01_trigram, normalised(trigram_counts(lecture_words, stoi), fake_count), lecture_words)
-    assert "228,146 targets" in told and "2.454" in told
+    assert "228,146 targets" in told and "2.454" in told and "only add up" not in told
+
+
+def test_e01_says_that_there_is_more_to_be_had_than_a_net_on_two_one_hots_gets(right, lecture_words):
+    N3 = trigram_counts(lecture_words, build_vocabulary(lecture_words)[0]).double()
+    W = torch.zeros((54, 27), dtype=torch.float64, requires_grad=True)
+    for _ in range(100):
+        loss = -(N3 * (W[:27, None] + W[27:]).log_softmax(2)).sum() / N3.sum()
+        W.data -= 20 * torch.autograd.grad(loss, W)[0]
+    told = right(e01_trigram, (W[:27, None] + W[27:]).detach().softmax(2), lecture_words)
+    assert "2.2126" in told and "only add up" in told
 
 
 E01_WRONG = {
