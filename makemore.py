@@ -15,6 +15,7 @@ import hashlib
 import io
 import math
 import os
+import shlex
 import signal
 import sys
 import time
@@ -686,7 +687,8 @@ def parse(argv):
     model.add_argument("--n-head", type=natural, help="heads of attention (transformer)")
     model.add_argument("--n-embd", type=natural, help="channels of an embedding, width of a transformer or cnn")
     model.add_argument("--n-embd2", "--n-hidden", dest="n_embd2", type=natural, help="units of the hidden layers")
-    model.add_argument("--block-size", type=natural, help="characters of context (mlp, bow, cnn, transformer)")
+    model.add_argument("--block-size", type=natural, help="characters of context (mlp, bow, "
+                       "transformer); of a cnn: its dilations stay below it")
     model.add_argument("--dropout", type=number(float, 0), help="share of units left out in training")
     train = parser.add_argument_group("training")
     train.add_argument("--max-steps", type=number(int, 0, also=-1), help="steps; -1: until Ctrl-C")
@@ -827,7 +829,8 @@ def run(argv):
     if not first:
         return None
     if interrupted:
-        print(f"interrupted at step {training.step}; saved in {work_dir}: go on with --resume -o {work_dir}")
+        again = ["--resume", "-o", str(work_dir)] + (["-i", args.input_file] if args.input_file else [])
+        print(f"interrupted at step {training.step}; saved in {work_dir}: go on with {shlex.join(again)}")
     training.model.load_state_dict(training.best or training.weights())
     for name, data in training.data.items():
         loss = evaluate(training.model, data, device)

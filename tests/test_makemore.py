@@ -10,6 +10,7 @@ import os
 import pickle
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -875,14 +876,18 @@ def test_ctrl_c_in_a_terminal_saves_and_samples(folder, program, fork):
 
 
 def test_without_an_end_it_trains_until_ctrl_c_and_can_go_on(folder, fork):
-    for flags in ["--type", "bow", *RUN, "--max-steps", "-1"], ["--resume", "--num-samples", "3"]:
-        running = fork("-i", "names.txt", "-o", "names", *flags)
+    flags = ["-i", "names.txt", "-o", "names", "--type", "bow", *RUN, "--max-steps", "-1"]
+    for _ in range(2):
+        running = fork(*flags)
         begun = running.rows("names")
         running.wait_for_rows("names", begun + 5)
         running.signal(signal.SIGINT)
         stopped = running.wait()
         assert (stopped.code, stopped.err) == (0, "")
-        assert f"interrupted at step {checkpoint('names')['step']}" in stopped.out
+        step, how = re.search(r"^interrupted at step (\d+); saved in names: go on with (.+)$", stopped.out,
+                              re.M).groups()
+        assert int(step) == checkpoint("names")["step"]
+        flags = [*shlex.split(how), "--num-samples", "3"]           # as it says itself
         assert len(sampled(stopped.out)) == 3 and set(losses(stopped.out)) == {"train", "val", "test"}
     assert len(steps_logged("names")) >= 10
 
