@@ -42,6 +42,12 @@ def pytest_report_header(config):
     return f"notebooks: outputs are not compared, because {why_not}" if why_not else "notebooks: outputs are compared"
 
 
+def pytest_collection_modifyitems(items):
+    """The long ones first, so that both processes end at about the same time."""
+    long = ("notebooks/", "tests/test_makemore.py", "tests/test_notebooks.py")
+    items.sort(key=lambda item: not item.nodeid.startswith(long))
+
+
 def pytest_xdist_make_scheduler(config, log):
     """A file runs in one process as a whole, but the runs of tests/test_notebooks.py: each notebook's in one."""
     class ByFileAndNotebook(LoadFileScheduling):
