@@ -375,7 +375,7 @@ START = """%reset -f
 import sys
 import mmutils
 from IPython.core import pylabtools
-some_words = mmutils.data.load_words()[::12]
+some_words = mmutils.data.load_words()[::40]
 mmutils.load_words = lambda: list(some_words)
 sys.modules["mmutils.steps"]._bar = lambda max_steps, losses, label: range(min(max_steps, sys.stop_after))
 def draw(figure, **how):
