@@ -379,9 +379,8 @@ some_words = mmutils.data.load_words()[::40]
 mmutils.load_words = lambda: list(some_words)
 sys.modules["mmutils.steps"]._bar = lambda max_steps, losses, label: range(min(max_steps, sys.stop_after))
 def draw(figure, **how):
-    if {drawing}:
-        figure.set_layout_engine("none")
-        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    figure.draw_without_rendering()
     return "iVBORw0KGgo="
 pylabtools.print_figure = draw
 """
@@ -401,54 +400,62 @@ def kernels():
         yield kernel_for
 
 
-def errors_with(client, path, settings, *, enough=None):
+def with_settings(cell, settings):
+    """The source of a settings cell with other values, and the names of those that it has."""
+    source, names = cell.source, []
+    for name, value in settings.items() if "parameters" in tags(cell) else ():
+        value = f"float('{value}')" if value != value else repr(value)
+        source, n = re.subn(rf"^{name} = .*$", f"{name} = {value}", source, flags=re.M)
+        names += [name] * n
+    return source, names
+
+
+def error_in(client, source):
+    """Execute a cell: its error as (name, message, source), or None. Solutions of exercises get 400 steps."""
+    stop_after = 400 if source.startswith("# solution of") else 3
+    reply = client.execute_interactive(f"__import__('sys').stop_after = {stop_after}\n{source}", timeout=300,
+                                       output_hook=lambda message: None, stop_on_error=False)["content"]
+    return (reply["ename"], reply["evalue"], source) if reply["status"] == "error" else None
+
+
+def run_through(client, path, settings):
     """Execute a notebook with other values in its settings cells and a shorter list, and stop its training early, as a
-    reader would: no figure of the lecture's is insisted on. Solutions of exercises get 400 steps.
-
-    Returns the errors as (name, message, cell). Stops at the first one; or, with enough, when enough(errors) is true,
-    and then draws no figures, which would take most of the time.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    found = set()
-    for cell in notebook.cells:
-        if "parameters" in tags(cell):
-            for name, value in settings.items():                            # a name may be set again further down
-                value = f"float('{value}')" if value != value else repr(value)
-                cell.source, n = re.subn(rf"^{name} = .*$", f"{name} = {value}", cell.source, flags=re.M)
-                if n:
-                    found.add(name)
+    reader would: no figure of the lecture's is insisted on. Returns its code cells."""
+    cells, found = code_cells(nbformat.read(path, as_version=4)), set()
+    assert error_in(client, START) is None
+    for cell in cells:
+        source, names = with_settings(cell, settings)
+        found.update(names)                                     # a name may be set again further down
+        assert error_in(client, source) is None
     assert found == settings.keys(), f"there are no settings {sorted(settings.keys() - found)}"
-
-    def run(source):
-        return client.execute_interactive(source, timeout=300, output_hook=lambda message: None,
-                                          stop_on_error=False)["content"]
-
-    assert run(START.format(drawing=enough is None))["status"] == "ok"
-    errors = []
-    for cell in code_cells(notebook):
-        solution = cell.source.startswith("# solution of")
-        reply = run(f"__import__('sys').stop_after = {400 if solution else 3}\n{cell.source}")
-        if reply["status"] == "error":
-            errors.append((reply["ename"], reply["evalue"], cell.source))
-            if enough is None or enough(errors):
-                break
-    return errors
+    return cells
 
 
-@pytest.mark.parametrize("settings", [SMALL, LARGE], ids=["small", "large"])
 @each_notebook
-def test_runs_through_with_odd_settings(kernels, path, settings):
-    assert errors_with(kernels(path), path, settings[path.stem]) == []
+def test_runs_through_with_large_settings(kernels, path):
+    run_through(kernels(path), path, LARGE[path.stem])
 
 
-@pytest.mark.parametrize("path, wrong", [(path, wrong) for path in NOTEBOOKS for wrong in WRONG[path.stem]],
-                         ids=lambda value: value.stem if isinstance(value, Path) else ", ".join(value))
-def test_a_wrong_setting_is_named_in_a_clear_error(kernels, path, wrong):
-    def not_told(errors):
-        messages = "\n".join(message for name, message, _ in errors if name == "ValueError")
-        return [name for name in wrong
-                if name not in messages and not (name.endswith("_steps") and "max_steps" in messages)]
-
-    errors = errors_with(kernels(path), path, wrong, enough=lambda errors: not not_told(errors))
-    assert "AssertionError" not in [name for name, _, _ in errors]
-    assert not_told(errors) == []
+@each_notebook
+def test_runs_through_with_small_settings_and_names_a_wrong_one_in_a_clear_error(kernels, path):
+    """After a whole run each settings cell gets wrong values, and the cells after it are run until all were named."""
+    client = kernels(path)
+    cells = run_through(client, path, SMALL[path.stem])
+    for wrong in WRONG[path.stem]:
+        found = set()
+        for i, cell in enumerate(cells):
+            source, names = with_settings(cell, wrong)
+            found.update(names)
+            told, tried = "", 0
+            for other in [source, *(later.source for later in cells[i + 1:])]:
+                if all(name in told or name.endswith("_steps") and "max_steps" in told for name in names):
+                    break
+                kind, message, _ = error_in(client, other) or ("", "", "")
+                assert kind != "AssertionError", other
+                told += message if kind == "ValueError" else ""
+                tried += 1
+            else:
+                assert not names, f"not told: {names}, but: {told}"
+            for again in cells[i:i + tried]:         # as they were, for the cells that come after
+                assert error_in(client, with_settings(again, SMALL[path.stem])[0]) is None
+        assert found == wrong.keys(), f"there are no settings {sorted(wrong.keys() - found)}"
