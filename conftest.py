@@ -52,7 +52,7 @@ def pytest_xdist_make_scheduler(config, log):
     """A file runs in one process as a whole, but the runs of tests/test_notebooks.py: each notebook's in one."""
     class ByFileAndNotebook(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            notebook = re.search(r"\[(\d_\w+)-", nodeid)
+            notebook = re.search(r"\[(\d_\w+)[]-]", nodeid)
             return super()._split_scope(nodeid) + (f" {notebook[1]}" if notebook else "")
 
     return ByFileAndNotebook(config, log)
