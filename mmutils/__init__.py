@@ -1,11 +1,10 @@
-"""mmutils: what every notebook of the makemore course leans on. Loading words, progress bars, figures, checks."""
+"""mmutils: what every notebook of the makemore course leans on. Loading words, progress bars, figures."""
 
-from mmutils.checks import check_settings, expect
 from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, load_words, split_words
 from mmutils.steps import steps
 from mmutils.watch import watch
 
-__all__ = ["build_dataset", "build_vocabulary", "check_settings", "expect", "is_lecture_list", "load_words",
+__all__ = ["build_dataset", "build_vocabulary", "is_lecture_list", "load_words",
            "split_words", "steps", "use_style", "watch"]
 
 

@@ -1,4 +1,4 @@
-"""checks.py, the exercises of lecture 3: fed with right answers and with the usual wrong ones."""
+"""Exercises: the exercises of lecture 3: fed with right answers and with the usual wrong ones."""
 
 import math
 import warnings
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmutils import build_dataset, build_vocabulary, split_words
-from mmutils.checks import e01_zeros, e02_fold
+from mmutils.exercises.lecture3 import e01_zeros, e02_fold
 
 NAMES = ("C", "W1", "b1", "W2", "b2")
 

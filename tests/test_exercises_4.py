@@ -1,4 +1,4 @@
-"""checks.py, the gradients of lecture 4: fed with right answers and with the usual wrong ones."""
+"""Exercises: the gradients of lecture 4: fed with right answers and with the usual wrong ones."""
 
 import math
 import warnings
@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmutils.checks import e04_gradients, gradient
+from mmutils.exercises.lecture4 import e04_gradients, gradient
 
 NAMES = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
 

@@ -1,4 +1,4 @@
-"""checks.py, the exercises of lecture 5: fed with right answers and with the usual wrong ones."""
+"""Exercises: the exercises of lecture 5: fed with right answers and with the usual wrong ones."""
 
 import math
 import warnings
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmutils import build_dataset, build_vocabulary, split_words
-from mmutils.checks import e01_beat, e02_factors, e03_causal
+from mmutils.exercises.lecture5 import e01_beat, e02_factors, e03_causal
 
 
 def one(x, d):

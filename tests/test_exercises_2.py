@@ -1,4 +1,4 @@
-"""checks.py, the exercises of lecture 2: fed with right answers and with the usual wrong ones."""
+"""Exercises: the exercises of lecture 2: fed with right answers and with the usual wrong ones."""
 
 import math
 import warnings
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmutils import build_dataset, build_vocabulary, split_words
-from mmutils.checks import e01_tuning, e02_uniform_start, e03_direct, e03_smoothing
+from mmutils.exercises.lecture2 import e01_tuning, e02_uniform_start, e03_direct
 
 CHECKS = [e01_tuning, e02_uniform_start, e03_direct]
 
@@ -595,19 +595,3 @@ def test_e03_says_no_to_a_net_trained_on_dev(wrong, own_words, parts):
 
 def test_e03_wants_a_function(wrong, own_words, net_direct):
     wrong("must be a function", e03_direct, (net_direct, net_direct), own_words)
-
-
-# ----- lecture 1 ------------------------------------------------------------------------------------------------------
-
-def trigram_loss(train, names, stoi, fake_count):
-    X, Y = build_dataset(train, stoi, 2)
-    N = torch.full((27, 27, 27), fake_count).index_put_((*X.T, Y), torch.ones(len(Y)), accumulate=True)
-    X, Y = build_dataset(names, stoi, 2)
-    return -(N / N.sum(2, keepdim=True))[*X.T, Y].log().mean()
-
-
-@pytest.mark.parametrize("test_loss", [math.nan, torch.tensor(math.nan)])
-def test_nan_is_no_test_loss(wrong, own_words, stoi, parts, test_loss):
-    dev_losses = {c: trigram_loss(parts[0], parts[1], stoi, c) for c in (0.1, 0.3, 1.0)}
-    best = min(dev_losses, key=dev_losses.get)
-    wrong("test_loss is nan", e03_smoothing, (dev_losses, best, test_loss), own_words)

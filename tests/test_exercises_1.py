@@ -1,8 +1,7 @@
-"""checks.py: expect, and the checks of the exercises, fed with right answers and with the usual wrong ones."""
+"""Exercises: lecture 1, fed with right answers and with the usual wrong ones."""
 
 import math
 import random
-import re
 import warnings
 
 import numpy as np
@@ -10,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmutils import build_dataset, build_vocabulary, check_settings, expect, split_words
-from mmutils.checks import (
+from mmutils import build_dataset, build_vocabulary, split_words
+from mmutils.exercises.lecture1 import (
     e01_trigram,
     e02_split,
     e03_smoothing,
@@ -19,94 +18,6 @@ from mmutils.checks import (
     e05_cross_entropy,
     e06_own_model,
 )
-
-# ----- expect ---------------------------------------------------------------------------------------------------------
-
-@pytest.fixture(params=[None, "tell", "raise"])
-def mode(request, monkeypatch):
-    """The environment variable that says who is looking: a reader, or make test without or with the lecture's list."""
-    if request.param is None:
-        monkeypatch.delenv("MMUTILS_TEST", raising=False)
-    else:
-        monkeypatch.setenv("MMUTILS_TEST", request.param)
-    return request.param
-
-
-@pytest.mark.parametrize("value", [2.4, 2.45, 2.5, np.float64(2.45), torch.tensor(2.45), torch.tensor([[2.45]])],
-                         ids=str)
-def test_inside_expect_prints_the_same_whatever_the_value(mode, capsys, value):
-    expect("dev loss", value, 2.4, 2.5)
-    assert capsys.readouterr().out == "dev loss: within 2.4 to 2.5\n"
-
-
-@pytest.mark.parametrize("value, shown", [(2.3999, "2.3999"), (2.6, "2.6000"), (torch.tensor(2.6), "2.6000"),
-                                          (math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")], ids=str)
-def test_outside_expect_tells_and_raises_only_under_test(mode, capsys, value, shown):
-    told = f"dev loss: {shown} instead of within 2.4 to 2.5"
-    if mode == "raise":
-        with pytest.raises(AssertionError) as raised:
-            expect("dev loss", value, 2.4, 2.5)
-        assert str(raised.value) == told
-    else:
-        expect("dev loss", value, 2.4, 2.5)
-        out = capsys.readouterr().out
-        assert out.startswith(told)
-        for cause in ("changed a setting", "stopped a run early", "another list", "mistake"):
-            assert cause in out
-
-
-def test_equal_bounds_stand_for_an_exact_figure(mode, capsys):
-    expect("examples", 182_625, 182_625, 182_625)
-    assert capsys.readouterr().out == "examples: 182,625\n"
-    if mode == "raise":
-        with pytest.raises(AssertionError, match="182,626.* instead of 182,625"):
-            expect("examples", 182_626, 182_625, 182_625)
-    else:
-        expect("examples", 182_626, 182_625, 182_625)
-        assert "instead of 182,625.\n" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("low, high", [(2.5, 2.4), (math.nan, 2.5), (2.4, math.nan)])
-def test_bounds_that_hold_nothing_are_told_whatever_the_value(mode, low, high):
-    with pytest.raises(ValueError) as raised:
-        expect("dev loss", 2.45, low, high)
-    assert "'dev loss'" in str(raised.value) and f"low={low!r}" in str(raised.value)
-
-
-def test_settings_that_work_pass():
-    check_settings(n_hidden=200, learning_rate=0.1, deep_gain=5 / 3, n_steps=0, batch=2, at_least={"n_steps": 0})
-
-
-@pytest.mark.parametrize("wrong", [0, -3, 2.5, "200", True, None, math.nan, math.inf, 10**9])
-def test_a_setting_must_be_a_whole_number_above_zero(wrong):
-    with pytest.raises(ValueError, match=re.escape(f"n_hidden = {wrong!r} must be a whole number, 1 or more.")):
-        check_settings(n_hidden=wrong, n_embd=1)
-
-
-@pytest.mark.parametrize("wrong", [0, -0.1, "0.1", True, None, math.nan, math.inf])
-def test_a_rate_must_be_a_number_above_zero(wrong):
-    with pytest.raises(ValueError, match=re.escape(f"learning_rate = {wrong!r} must be a number above 0.")):
-        check_settings(learning_rate=wrong)
-
-
-def test_all_wrong_settings_are_told_at_once_with_their_own_smallest_number():
-    with pytest.raises(ValueError) as told:
-        check_settings(n_steps=-1, batch_size=1, n_embd=0, rate=1, at_least={"n_steps": 0, "batch_size": 2})
-    assert str(told.value) == ("n_steps = -1 must be a whole number, 0 or more. batch_size = 1 must be a whole number, "
-                               "2 or more. n_embd = 0 must be a whole number, 1 or more. Change that in the settings "
-                               "cell, and run on from there.")
-
-
-def test_expect_takes_a_loss_that_still_has_its_graph_without_a_warning(capsys):
-    torch.set_warn_always(True)  # else torch warns once a process, and perhaps in another test
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            expect("dev loss", torch.tensor(2.45, requires_grad=True) * 1, 2.4, 2.5)
-    finally:
-        torch.set_warn_always(False)
-    assert "within" in capsys.readouterr().out
-
 
 # ----- what all checks promise ----------------------------------------------------------------------------------------
 
@@ -468,6 +379,11 @@ def test_e03_says_no_to_the_dev_loss_as_test_loss(wrong, own_words, e03):
 
 def test_e03_says_no_to_another_test_loss(wrong, own_words, e03):
     wrong(["test_loss is", "but with a fake count"], e03_smoothing, (e03[0], e03[1], e03[2] + 0.1), own_words)
+
+
+@pytest.mark.parametrize("test_loss", [math.nan, torch.tensor(math.nan)])
+def test_e03_nan_is_no_test_loss(wrong, own_words, e03, test_loss):
+    wrong("test_loss is nan", e03_smoothing, (e03[0], e03[1], test_loss), own_words)
 
 
 def test_e03_says_no_to_fewer_than_three_fake_counts(wrong, own_words, e03):

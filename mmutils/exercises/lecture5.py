@@ -1,0 +1,142 @@
+"""The checks of lecture 5, WaveNet."""
+
+import math
+
+import torch
+
+from mmutils.exercises.verdict import check, judge, wrong_dev_loss
+
+
+@check("E01")
+def e01_beat(answer, words, found):
+    """E01 of lecture 5: answer = (logits, context, dev_loss). logits(X): int64 (n, context) → (n, 27). Dev below 1.993.
+
+    Scored on all of dev and test of split_words(words), and on 4,000 names of train. dev_loss: what the reader quotes.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 3:
+        return "the answer must be three things: (logits_mine, context_mine, dev_loss_mine)."
+    logits_of, context, quoted = answer
+    if not callable(logits_of):
+        return "logits_mine must be a function: contexts (n, context_mine) go in, logits (n, 27) come out."
+    if isinstance(context, bool) or not isinstance(context, int) or not 1 <= context <= 64:
+        return f"context_mine is {context!r}; it must be a whole number from 1 to 64: how many characters the net sees."
+    losses, wrong = judge(logits_of, words, context, n_train=4000)
+    if wrong:
+        return wrong
+    if wrong := wrong_dev_loss(quoted, losses, words, below=1.993, least_gap=0.01):
+        return wrong
+    found.append(f"Dev {losses['dev']:.4f}, 4,000 names of train {losses['train']:.4f}; with {context} characters.")
+
+
+def _tree_size(factors, n_hidden, n_embd=10, side=27):
+    """Parameters of lecture 5's tree: table, each level's Linear (no bias) and batch norm, last Linear."""
+    total, fan_in = side * n_embd, n_embd
+    for n in factors:
+        total, fan_in = total + fan_in * n * n_hidden + 2 * n_hidden, n_hidden
+    return total + fan_in * side + side
+
+
+@check("E02")
+def e02_factors(answer, found):
+    """E02 of lecture 5: answer = (factors, hidden, parameters), a tree of eight characters as large as the lecture's.
+
+    factors: whole numbers above 1 with the product 8, neither (2, 2, 2) nor (8,). hidden: neurons of each level, so
+    that the tree has within 1% of 22,397 parameters (n_embd 10, 27 characters). parameters: how many it has.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 3:
+        return "the answer must be three things: (factors_mine, hidden_mine, parameters_mine)."
+    factors, hidden, parameters = answer
+    if not isinstance(factors, (tuple, list)) or not factors:
+        return f"factors_mine is {factors!r}; it must be a list of whole numbers, such as (2, 2, 2)."
+    for n in (*factors, hidden, parameters):
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            return f"{n!r} is no whole number above 0, and factors, neurons and parameters all are."
+    factors = tuple(factors)
+    if 1 in factors:
+        return f"the factors {factors} have a 1: that level joins nothing."
+    if math.prod(factors) != 8:
+        return (f"the factors {factors} multiply to {math.prod(factors)}. To join eight characters, no more and no "
+                f"less, their product must be 8.")
+    if factors in ((2, 2, 2), (8,)):
+        return f"{factors} is in the log already: the {'tree' if len(factors) == 3 else 'flat net'}. Find another one."
+    right = _tree_size(factors, hidden)
+    if parameters != right:
+        levels = len(factors)
+        why = {right - 2 * hidden * levels: " The gains and biases of the batch norms are missing, two a neuron.",
+               right - hidden * levels: " Each batch norm has two numbers for each neuron, a gain and a bias.",
+               right + hidden * levels: " The Linear layers in front of a batch norm have no bias.",
+               right - 270: " The table of embeddings is missing: 27 rows of 10 numbers.",
+               right - 27: " The bias of the last layer is missing."}.get(parameters, "")
+        return (f"with the factors {factors} and {hidden} neurons the tree has {right:,} parameters, not "
+                f"{parameters:,}.{why}")
+    if abs(right - 22_397) > 224:
+        return (f"{right:,} parameters are {abs(right / 22_397 - 1):.0%} {'more' if right > 22_397 else 'less'} than "
+                f"22,397. Then nobody can tell the order from the size. Take {'fewer' if right > 22_397 else 'more'} "
+                f"neurons.")
+    found.append(f"Factors {factors}, {hidden} neurons: {right:,} parameters, {right - 22_397:+,} against the tree.")
+
+
+def _sees_the_future(pair):
+    """Whether a place of pair(x, d), two tensors like x (B, T, C), depends on what comes after it."""
+    g = torch.Generator().manual_seed(1)
+    for d in (1, 2, 4):
+        x = torch.randn((1, 9, 3), generator=g)
+        before = [y.clone() for y in pair(x.clone(), d)]
+        for t in range(1, 9):
+            changed = x.clone()
+            changed[:, t] += 1
+            if any(not torch.equal(y[:, :t], z[:, :t]) for y, z in zip(before, pair(changed, d), strict=True)):
+                return True
+    return False
+
+
+@check("E03")
+def e03_causal(answer, suspects, found):
+    """E03 of lecture 5: answer = (leaks, earlier). leaks: the names of the suspects that let the future in (a set).
+
+    suspects: dict of name → function (x, d) → (earlier, now). earlier(x, d): x (B, T, C) as it was d places earlier,
+    zeros where there was nothing, in the same shape.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return "the answer must be two things: (leaks_mine, earlier_mine)."
+    leaks, earlier = answer
+    leaks = {leaks} if isinstance(leaks, str) else {getattr(name, "__name__", name) for name in leaks}
+    if unknown := leaks - suspects.keys():
+        return f"there is no suspect {unknown.pop()!r}; there are {', '.join(suspects)}."
+    if not callable(earlier):
+        return "earlier_mine must be a function: earlier_mine(x, d) returns x as it was d places earlier."
+    g = torch.Generator().manual_seed(2)
+    for shape, d in (((2, 7, 3), 1), ((2, 7, 3), 2), ((3, 5, 2), 4), ((1, 4, 4), 4), ((1, 3, 2), 5)):
+        x = torch.randn(shape, generator=g)
+        given, right = x.clone(), torch.cat([torch.zeros_like(x)[:, :d], x], 1)[:, :shape[1]]
+        if d > shape[1]:
+            right = torch.zeros_like(x)
+        y = earlier(x, d)
+        if not isinstance(y, torch.Tensor):
+            return f"earlier_mine returns a {type(y).__name__}, not a tensor."
+        if not x.equal(given):
+            return "earlier_mine changes x itself. Return a new tensor, and leave x as it is."
+        case = f"for x of shape {shape} and d = {d}"
+        if y.shape != x.shape:
+            return (f"{case} the shape is {tuple(y.shape)}; it must stay what it is: fill up d places in front, and "
+                    f"cut as many off the end. (F.pad counts its pairs from the last dimension on.)")
+        if torch.equal(y, right):
+            continue
+        ahead = torch.cat([x, torch.zeros_like(x)[:, :d]], 1)[:, -shape[1]:]
+        if torch.equal(y, ahead):
+            return f"{case} it is x as it will be d places LATER: the future. Fill up in front, and cut at the end."
+        if torch.equal(y, torch.roll(x, d, 1)):
+            return f"{case} the last places come back at the front: the future. Put zeros there."
+        if torch.equal(y, x):
+            return f"{case} it is x itself, not moved at all."
+        if torch.equal(y[:, d:], right[:, d:]):
+            return f"{case} the first {d} places, before which there is nothing, must be zeros."
+        return f"{case} the values are not those of d places earlier."
+    truth = {name for name, pair in suspects.items() if _sees_the_future(pair)}
+    if wrongly := leaks - truth:
+        return (f"{wrongly.pop()!r} does not see the future: in its picture nothing lies to the right of the dashed "
+                f"line.")
+    if missed := truth - leaks:
+        return (f"{len(missed)} more let{'s' * (len(missed) == 1)} the future in. Look at the picture of each suspect, "
+                f"up to its corners.")
+    found.append(f"The future gets in with {' and '.join(sorted(truth)) or 'none'}; your own function keeps it out.")
