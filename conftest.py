@@ -1,8 +1,8 @@
-"""How the tests run: which list they have, and whether the notebooks' outputs are compared.
+"""How the tests run: which list they have, whether outputs are compared, and what is asked after a cell.
 
-Strict, on x86-64 Linux with the lecture's list in data/: nbval compares every output. Lax, elsewhere: every cell runs,
-and every assertion holds, on the stand-in data/sampled_names.txt if there is no other list. STRICT=1 in the environment
-insists on the first.
+Strict, on x86-64 Linux with the lecture's list in data/: nbval compares every output (tests/outputs.py). Lax,
+elsewhere: every cell runs, on the stand-in data/sampled_names.txt if there is no other list. In both, what a notebook
+says is checked in its kernel (tests/claims.py). STRICT=1 in the environment insists on the first.
 """
 
 import os
@@ -11,7 +11,11 @@ import re
 import warnings
 
 import pytest
+from nbval.plugin import IPyNbCell
 from xdist.scheduler import LoadFileScheduling
+
+from tests.claims import ClaimError, Page, claims_of, solution_after
+from tests.outputs import Output
 
 os.environ["OMP_NUM_THREADS"] = "1"      # before torch is imported, here and in the kernels: two processes, two cores
 
@@ -19,15 +23,15 @@ os.environ["OMP_NUM_THREADS"] = "1"      # before torch is imported, here and in
 def pytest_configure(config):
     """Fetch the list once, and set nbval to strict or lax. The -n 2 worker processes inherit what was found."""
     if not hasattr(config, "workerinput"):
-        from mmutils import load_words
+        from mmutils import is_lecture_list, load_words
         from mmutils.data import fetch
         why_not = fetch()
         if why_not:
             why_not = f"the lecture's list is not in data/names.txt ({why_not})"
-        os.environ["MMUTILS_TEST"] = "tell" if why_not else "raise"
+        os.environ["MMUTILS_TEST"] = "tell"
         try:
             with warnings.catch_warnings(action="ignore"):  # of the stand-in: the header tells
-                load_words()
+                os.environ["MMUTILS_WITHIN"] = "1" if is_lecture_list(load_words()) else ""
         except (ValueError, FileNotFoundError) as unusable:
             raise pytest.UsageError(str(unusable)) from None
         if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
@@ -38,18 +42,41 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
+    import torch
     why_not = os.environ["MMUTILS_LAX"]
-    return f"notebooks: outputs are not compared, because {why_not}" if why_not else "notebooks: outputs are compared"
+    return [f"notebooks: outputs are not compared, because {why_not}" if why_not else "notebooks: outputs are compared",
+            f"code path: {torch.backends.cpu.get_cpu_capability()} (torch {torch.__version__}, "
+            f"MKL_CBWR {os.environ.get('MKL_CBWR', 'not set')}, "
+            f"ONEDNN_MAX_CPU_ISA {os.environ.get('ONEDNN_MAX_CPU_ISA', 'not set')})"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """After a cell of a notebook has run: its claims, and its folded solution if it is the check of an exercise."""
+    if not isinstance(item, IPyNbCell):
+        return (yield)
+    sanitize = item.sanitize
+    item.sanitize = lambda text: Output(sanitize(text)) if isinstance(text, str) else text
+    result = yield
+    cells, cell, name = item.parent.nb.cells, item.cell, item.parent.path.name
+    page = Page(item.parent.kernel.kc, name)
+    try:
+        page.check(cell.id, claims_of(item.parent.path).get(cell.id, {}), within=bool(os.environ["MMUTILS_WITHIN"]))
+        if solution := solution_after(cells, cells.index(cell)):
+            page.solve(cell.id, cell.source, solution)
+    except ClaimError as error:
+        item.raise_cell_error(str(error))
+    return result
 
 
 def pytest_collection_modifyitems(items):
     """The long ones first, so that both processes end at about the same time."""
-    long = ("notebooks/", "tests/test_makemore.py", "tests/test_notebooks.py")
+    long = ("notebooks/", "tests/test_makemore.py", "tests/test_settings.py")
     items.sort(key=lambda item: not item.nodeid.startswith(long))
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """A file runs in one process as a whole, but the runs of tests/test_notebooks.py: each notebook's in one."""
+    """A file runs in one process as a whole, but the runs of tests/test_settings.py: each notebook's in one."""
     class ByFileAndNotebook(LoadFileScheduling):
         def _split_scope(self, nodeid):
             notebook = re.search(r"\[(\d_\w+)[]-]", nodeid)
