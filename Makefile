@@ -11,13 +11,16 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 URL := /lab/tree/notebooks/1_bigrams.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: lab test notebooks blank fresh rerun bench imgs lint help setup
+.PHONY: lab test portable notebooks blank fresh rerun bench imgs lint help setup
 
 lab: setup  ## open JupyterLab on notebook 1
 	@$(PY) -m jupyterlab --LabApp.default_url=$(URL) $(AS_ROOT) $(LAB_ARGS)
 
 test: setup  ## run all tests: every notebook, and tests/
 	@$(PY) -m pytest $(TEST_ARGS)
+
+portable: setup  ## the notebooks under the code paths of other processors, one after the other (NB=1: only that one)
+	@$(PY) tests/portable.py $(NB)
 
 notebooks: setup  ## run the notebooks from top to bottom in place (NB=1: only that one) and strip their metadata
 	@$(PY) notebooks/make.py run $(NB)

@@ -45,9 +45,8 @@ def pytest_report_header(config):
     import torch
     why_not = os.environ["MMUTILS_LAX"]
     return [f"notebooks: outputs are not compared, because {why_not}" if why_not else "notebooks: outputs are compared",
-            f"code path: {torch.backends.cpu.get_cpu_capability()} (torch {torch.__version__}, "
-            f"MKL_CBWR {os.environ.get('MKL_CBWR', 'not set')}, "
-            f"ONEDNN_MAX_CPU_ISA {os.environ.get('ONEDNN_MAX_CPU_ISA', 'not set')})"]
+            f"code path: {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}" + "".join(
+                f", {name}={os.environ[name]}" for name in ("MKL_CBWR", "ONEDNN_MAX_CPU_ISA") if name in os.environ)]
 
 
 @pytest.hookimpl(wrapper=True)
