@@ -6,46 +6,52 @@ statistics function computes them and returns a Table, which prints itself; the 
 """
 
 import math
+import textwrap
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from IPython import get_ipython
-from matplotlib.collections import LineCollection
-from matplotlib.colors import PowerNorm, TwoSlopeNorm
-from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.transforms import Affine2D, ScaledTranslation
+from matplotlib.artist import Artist
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, PowerNorm, TwoSlopeNorm, to_rgb
+from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from matplotlib_inline.config import InlineBackend
 
 # one colour for one thing, through all notebooks (petroff10, which colour-blind readers can tell apart)
 BLUE, ORANGE, RED, GREY, PURPLE, BROWN = "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59"
 LINES = ["-", "--", "-.", ":"]
+SMALL = 9.5                                             # points: the smallest letters, but for those of crowded tables
+SIGNED = LinearSegmentedColormap.from_list("signed", plt.get_cmap("RdBu_r")(np.linspace(0.08, 0.92, 255)))
 
 
 def use_style():
-    """Set matplotlib's look for the notebooks: sizes, colours, an opaque white background.
+    """Set matplotlib's look for the notebooks: sizes, colours, an opaque white background, sharp on any screen.
 
-    A notebook then shows each picture as large as its figsize. To find the margins that it would cut off else, it would
-    draw each picture twice.
+    A picture is as wide as a page, and has two pixels for each that it is shown with ("retina"). It is shown as large
+    as its figsize: to find the margins that it would cut off else, a notebook would draw each picture twice.
     """
     plt.style.use(["default", "petroff10"])
     plt.rcParams.update({
-        "figure.figsize": (8.0, 3.2), "figure.dpi": 96, "savefig.dpi": 96, "figure.constrained_layout.use": True,
+        "figure.figsize": (9.0, 3.4), "figure.dpi": 96, "savefig.dpi": 96, "figure.constrained_layout.use": True,
         "figure.facecolor": "white", "savefig.facecolor": "white", "savefig.transparent": False,
-        "font.size": 9.0, "axes.titlesize": 10.0, "axes.titlelocation": "left", "axes.axisbelow": True,
+        "font.size": 10.5, "axes.titlesize": 12.0, "figure.titlesize": 12.0, "axes.titlelocation": "left",
+        "xtick.labelsize": 10.0, "ytick.labelsize": 10.0, "legend.fontsize": 10.0, "axes.axisbelow": True,
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
-        "legend.frameon": False, "lines.linewidth": 1.5, "image.interpolation": "nearest"})
+        "legend.frameon": False, "lines.linewidth": 1.6, "image.interpolation": "nearest"})
     if get_ipython() is not None:
         inline = InlineBackend.instance(parent=get_ipython())
         inline.print_figure_kwargs = {**inline.print_figure_kwargs, "bbox_inches": None}
-        set_matplotlib_formats(*inline.figure_formats)
+        set_matplotlib_formats("retina")
 
 
 class Table:
     """Rows under headings. Prints itself with aligned columns; `table["loss"]` is that column as a list.
 
     headings: list of str. rows: list of lists, one value a heading: str, int, float, or None for an empty square.
-    digits:   how many decimals a float gets.
+    digits:   how many decimals a float gets, or its format: ".1e" for two digits that count.
     """
 
     def __init__(self, headings, rows, *, digits=4):
@@ -65,7 +71,9 @@ class Table:
         if value is None:
             return ""
         if isinstance(value, float):
-            return f"{value:,.{self.digits}f}"
+            if isinstance(self.digits, str):
+                return f"{value:{self.digits}}" if value else "0"
+            return f"{round(value, self.digits) + 0.0:,.{self.digits}f}"  # + 0.0: what rounds to -0 is printed as 0
         return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
     def __repr__(self):
@@ -92,6 +100,70 @@ def _blank(ax):
     ax.spines[:].set_visible(False)
 
 
+def _ink(colour):
+    """A colour for letters on white: darker, so that a thin stroke can be read."""
+    return tuple(0.66 * part for part in to_rgb(colour))
+
+
+class _EndLabels(Artist):
+    """Labels of lines at their right ends, spread so that none covers another.
+
+    They find their places each time they are drawn: a scale or a limit of the axes may be set after the lines.
+    """
+
+    def __init__(self, ax, lines, names):
+        super().__init__()
+        self.lines = lines
+        self.labels = [Text(0, 0, name, color=_ink(line.get_color()), va="center", fontsize=10.0, linespacing=1.0)
+                       for name, line in zip(names, lines, strict=True)]
+        ax.add_artist(self)
+        self.set_clip_on(False)
+        for label in self.labels:
+            label.set_figure(ax.get_figure())
+
+    def place(self, renderer):
+        """Set the labels to the heights of the last points, as near as their own heights allow."""
+        box, ends = self.axes.bbox, []
+        for line, label in zip(self.lines, self.labels, strict=True):
+            last = ([y for y in line.get_ydata()[-1000:] if not math.isnan(y)] or [-math.inf])[-1]
+            at = line.get_transform().transform((0, last))[1] if math.isfinite(last) else last * box.height
+            ends.append((min(max(at, box.y0), box.y1), label))
+        ends.sort(key=lambda end: end[0])
+        tall = [label.get_window_extent(renderer).height for _, label in ends]
+        up, down = [at for at, _ in ends], [at for at, _ in ends]
+        for k in range(1, len(ends)):
+            up[k] = max(up[k], up[k - 1] + (tall[k - 1] + tall[k]) / 2)
+        down[-1] = min(down[-1], box.y1)
+        for k in range(len(ends) - 2, -1, -1):
+            down[k] = min(down[k], down[k + 1] - (tall[k] + tall[k + 1]) / 2)
+        # pushed up and down alike, but not over the top
+        over = max(0.0, (up[-1] + down[-1]) / 2 - box.y1)
+        for (_, label), a, b in zip(ends, up, down, strict=True):
+            label.set_position((box.x1 + renderer.points_to_pixels(5), (a + b) / 2 - over))
+
+    def get_window_extent(self, renderer=None):
+        """What the labels cover, for the figure's layout."""
+        renderer = renderer or self.get_figure().canvas.get_renderer()
+        self.place(renderer)
+        return Bbox.union([label.get_window_extent(renderer) for label in self.labels])
+
+    def draw(self, renderer):
+        self.place(renderer)
+        for label in self.labels:
+            label.draw(renderer)
+
+
+def _name_lines(ax, width=18):
+    """Name the lines at their ends, in `width` characters a line of text; in a legend if there is no room for that."""
+    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
+    names = [textwrap.fill(line.get_label(), width, break_on_hyphens=False) for line in lines]
+    room = 72 * ax.get_position().height * ax.get_figure().get_figheight()
+    if 13 * sum(name.count("\n") + 1 for name in names) > room:
+        ax.legend()
+    elif lines:
+        _EndLabels(ax, lines, names)
+
+
 # ----- figures for every lecture --------------------------------------------------------------------------------------
 
 def bars(values, labels, *, others=None, names=None, title="", ylabel="", ax=None):
@@ -116,7 +188,7 @@ def curves(x, series, *, title="", xlabel="", ylabel="", log=False, group=1, mar
     group: how many lines in a row share a colour (2 where dev and train of one method follow each other).
     mark: (x, y, text) to point at.
 
-    Every line has its own dash and label besides its colour, so that it is told apart in grey print too.
+    Every line has its own dash besides its colour, and its label at its end, so that grey print tells it apart too.
     """
     ax = _axes(ax)
     marker = "o" if len(x) <= 30 else None
@@ -129,7 +201,8 @@ def curves(x, series, *, title="", xlabel="", ylabel="", log=False, group=1, mar
         ax.annotate(mark[2], mark[:2], xytext=(0, 24), textcoords="offset points", ha="center",
                     arrowprops={"arrowstyle": "->"})
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    ax.legend()
+    ax.margins(x=0.02)
+    _name_lines(ax)
     return ax
 
 
@@ -154,7 +227,8 @@ def loss_curve(losses, *, window=1, floor=None, floor_name="floor", title="", yl
         ax.axhline(floor, color="black", linestyle="--", linewidth=1, label=f"{floor_name} {floor:.4f}")
     ax.set(title=title, xlabel="step", ylabel=ylabel)
     ax.locator_params(axis="x", nbins=5)  # long runs have long numbers
-    ax.legend()
+    ax.margins(x=0.02)
+    _name_lines(ax)
     return ax
 
 
@@ -190,10 +264,10 @@ def pairs(N, itos, *, title="", text=True, norm=None, ax=None):
     side = len(N)
     if ax is None and text:
         # every square has the same whole number of pixels: sharper, and a much smaller PNG
-        width, height = 0.375 * side + 0.6, 0.375 * side + 0.9
+        width, height = 0.3125 * side + 0.5625, 0.3125 * side + 1.0
         ax = plt.figure(figsize=(width, height), layout="none").add_axes(
-            (0.45 / width, 0.4 / height, 0.375 * side / width, 0.375 * side / height))
-    ax = _axes(ax, (5, 5))
+            (0.4375 / width, 0.4375 / height, 0.3125 * side / width, 0.3125 * side / height))
+    ax = _axes(ax, (5.4, 5.4))
     values = N.double().nan_to_num(0.0)
     top = max(values.max().item(), 1e-12)
     norm = norm or PowerNorm(0.5, 0, top)
@@ -203,16 +277,17 @@ def pairs(N, itos, *, title="", text=True, norm=None, ax=None):
             v = N[i, j].item()
             shown = f"{v:.2f}" if v >= 0.1 else f"{v:.3f}"  # two digits that count
             shown = f"{v:.0f}" if v in (0, 1) or not N.is_floating_point() else shown.lstrip("0")
-            dark = norm(values[i, j].item()) > 0.62
-            colour = "white" if dark else "black" if v else GREY
-            for y, what, size in ((i - 0.19, itos[i] + itos[j], 7), (i + 0.21, shown, 7.5)):
+            dark = norm(values[i, j].item()) > 0.8  # only there is white easier to read than black
+            colour = "white" if dark else "black" if v else "#7b8a88"
+            for y, what in ((i - 0.2, itos[i] + itos[j]), (i + 0.22, shown)):
                 # in_layout=False: a layout that measures each of these texts takes seconds
-                ax.text(j, y, what, ha="center", va="center", color=colour, fontsize=size, in_layout=False)
+                ax.text(j, y, what, ha="center", va="center", color=colour, fontsize=8 if len(what) < 5 else 6,
+                        in_layout=False)
     ax.set_xticks(range(side), [itos[i] for i in range(side)])
     ax.set_yticks(range(side), [itos[i] for i in range(side)])
     for label in ax.get_xticklabels():
         label.set_rotation(90 if len(label.get_text()) > 1 else 0)
-    ax.tick_params(length=0, labelsize=9 if text else 7, top=text, labeltop=text)
+    ax.tick_params(length=0, labelsize=10 if text else SMALL, top=text, labeltop=text)
     ax.spines[:].set_visible(False)
     ax.grid(False)
     ax.set(title=title, xlabel="then", ylabel="first this character")
@@ -239,7 +314,7 @@ def walk(P, itos, u):
 
 def sampling_walk(steps, P, itos, *, title="", ax=None):
     """Draw the Table that walk() returns: each step's row of P as one bar from 0 to 1, and the stretch u fell on."""
-    ax = _axes(ax, (8, 0.75 + 0.62 * len(steps)))
+    ax = _axes(ax, (9, 0.9 + 0.62 * len(steps)))
     stoi = {ch: i for i, ch in itos.items()}
     for k, (given, u, drawn, start, end, p) in enumerate(steps.rows):
         left = 0.0
@@ -252,7 +327,7 @@ def sampling_walk(steps, P, itos, *, title="", ax=None):
         ax.add_patch(Rectangle((start, k - 0.3), max(end - start, 0.002), 0.6, facecolor=ORANGE))
         ax.text((start + end) / 2, k, drawn, ha="center", va="center", weight="bold")
         ax.plot([u, u], [k - 0.45, k - 0.3], color=RED, linewidth=2)
-        ax.text(u, k - 0.46, f"u = {u:.3f}", ha="center", va="bottom", color=RED, fontsize=8)
+        ax.text(u, k - 0.46, f"u = {u:.3f}", ha="center", va="bottom", color=RED, fontsize=SMALL)
         ax.text(1.01, k, f"“{drawn}”, p = {p:.3f}", va="center")
     ax.set_yticks(range(len(steps)), [f"after “{given}”" for given in steps["given"]])
     ax.set(xlim=(0, 1.16), ylim=(len(steps) - 0.5, -0.75), title=title, xticks=[0, 0.25, 0.5, 0.75, 1],
@@ -284,24 +359,26 @@ def letter_losses(word, P, stoi):
 def word_loss(table, *, title="", ax=None):
     """Draw the Table of letter_losses(): a bar a pair, its probability above it, the word's mean loss as a line.
 
-    A pair of probability 0 is hatched: its loss is infinite, and its bar ends only because the page does.
+    A pair of probability 0 has an infinite loss: a hatched arrow that leaves the page at the top, whatever its height.
     """
     ax = _axes(ax)
     losses = table["-log"]
     finite = [x for x in losses if math.isfinite(x)]
-    top = max(finite, default=0.0) * 1.25 or 1.0
+    top = max(finite, default=0.0) * 1.3 or 1.0
     for k, (_, p, _, loss) in enumerate(table.rows):
-        endless = not math.isfinite(loss)
-        ax.bar(k, top if endless else loss, color=RED if endless else BLUE, hatch="//" if endless else None,
-               edgecolor="white")
-        ax.text(k, (top if endless else loss) + 0.02 * top, "p = 0" if endless else f"{p:.3f}", ha="center",
-                fontsize=8)
+        if math.isfinite(loss):
+            ax.bar(k, loss, color=BLUE)
+            ax.text(k, loss + 0.015 * top, f"{p:.3f}", ha="center", fontsize=SMALL)
+            continue
+        arrow = ((-0.3, 0), (-0.3, 0.84), (-0.46, 0.84), (0, 0.94), (0.46, 0.84), (0.3, 0.84), (0.3, 0))
+        ax.add_patch(Polygon([(k + x, y) for x, y in arrow], transform=ax.get_xaxis_transform(), facecolor=RED, edgecolor="white", hatch="//"))
+        ax.text(k, 0.95, "p = 0", ha="center", va="bottom", fontsize=SMALL, transform=ax.get_xaxis_transform())
     if len(finite) == len(losses):
         mean = sum(losses) / len(losses)
         ax.axhline(mean, color="black", linestyle="--", linewidth=1)
-        ax.text(len(losses) - 0.45, mean, f"mean {mean:.2f}", va="bottom", ha="right", fontsize=8)
+        ax.text(len(losses) - 0.45, mean, f"mean {mean:.2f}", va="bottom", ha="right", fontsize=SMALL)
     ax.set_xticks(range(len(losses)), table["pair"])
-    ax.set(title=title, xlabel="pair (above each bar: its probability)", ylabel="−log p (nats)", ylim=(0, top * 1.1),
+    ax.set(title=title, xlabel="pair (above each bar: its probability)", ylabel="−log p (nats)", ylim=(0, top),
            xlim=(-0.6, len(losses) - 0.4))
     ax.grid(axis="x", visible=False)
     return ax
@@ -311,7 +388,7 @@ def word_loss(table, *, title="", ax=None):
 
 def one_hot(xenc, itos, *, title="", ax=None):
     """One-hot vectors as an image: xenc (n, V), a row an example; the 1 of each is named by its character."""
-    ax = _axes(ax, (8, 0.8 + 0.28 * len(xenc)))
+    ax = _axes(ax, (9, 0.8 + 0.3 * len(xenc)))
     _one_hot_at(ax, xenc, 0, 0)
     for k, i in enumerate(xenc.argmax(1).tolist()):
         ax.text(i + 0.5, k + 0.5, "1", ha="center", va="center")
@@ -337,39 +414,40 @@ def _one_hot_at(ax, xenc, left, top):
 
 
 def one_hot_picks_row(xenc, W, itos, *, example=0, title="", ax=None):
-    """Draw one-hot @ W = logits, with the row of W that one example picks, and where it lands.
+    """Draw xenc @ W = logits, with the row of W that one example picks, and where it lands.
 
-    xenc: one-hot, (n, V). W: weights, (V, V); red is positive, blue negative. example: which row of xenc is followed.
+    xenc: one-hot, (n, V), above at the left; under it the logits. W: weights, (V, V); red is positive, blue negative.
+    example: which row of xenc is followed.
     """
-    ax = _axes(ax, (8.4, 4.4))
+    ax = _axes(ax, (9, 5.4))
     n, side = xenc.shape
     W = W.detach().nan_to_num(0.0, 0.0, 0.0)  # weights of a run that went wrong can be drawn too
-    top = W.abs().max().item() or 1.0
+    norm = TwoSlopeNorm(0, *(lambda top: (-top, top))(W.abs().max().item() or 1.0))
     given = xenc.argmax(1).tolist()
-    gap, mid = 6, (side - n) / 2
-    at_W, at_out = side + gap, 2 * (side + gap)
-    _one_hot_at(ax, xenc, 0, mid)
-    for values, left, y in ((W, at_W, 0), (xenc.float() @ W, at_out, mid)):
-        ax.imshow(values.numpy(), cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), aspect="auto",
-                  extent=(left, left + side, y + len(values), y))
-    for left, y in ((0, mid + example), (at_W, given[example]), (at_out, mid + example)):
-        ax.add_patch(Rectangle((left, y), side, 1, fill=False, edgecolor="black", linewidth=1.6))
-    for left, first, letters in ((0, mid, given), (at_W, 0, range(side)), (at_out, mid, given)):
-        for k, i in enumerate(letters):  # what each row belongs to
-            followed = i == given[example] if left == at_W else k == example
-            ax.text(left - 0.6, first + k + 0.5, itos[i], ha="right", va="center", fontsize=7,
+    tall, at_W = max(side, 2 * n + 6), side + 4
+    at_out = tall - n
+    _one_hot_at(ax, xenc, 0, 0)
+    for values, left, y in ((W, at_W, 0), (xenc.float() @ W, 0, at_out)):
+        ax.imshow(values.numpy(), cmap=SIGNED, norm=norm, aspect="auto", extent=(left, left + side, y + len(values), y))
+    picked = given[example]
+    for left, y, rows, name in ((0, 0, given, f"xenc ({n}, {side})"), (at_W, 0, range(side), f"W ({side}, {side})"),
+                                (0, at_out, given, f"logits = xenc @ W ({n}, {side})")):
+        for k, i in enumerate(rows):  # what each row belongs to, and each column
+            followed = i == picked if left == at_W else k == example
+            ax.text(left - 0.5, y + k + 0.5, itos[i], ha="right", va="center", fontsize=SMALL,
                     color=RED if followed else "black", weight="bold" if followed else "normal")
-    for left, sign in ((at_W, "@"), (at_out, "=")):
-        ax.text(left - gap / 2 - 0.7, mid + n + 3, sign, ha="center", va="center", fontsize=16)
-    arrow = {"arrowstyle": "->", "color": RED, "mutation_scale": 12, "linewidth": 1.4}
-    ax.add_patch(FancyArrowPatch((given[example] + 0.5, mid + example), (at_W - 1.8, given[example] + 0.5),
-                                 connectionstyle="arc3,rad=-0.25", **arrow))
-    ax.add_patch(FancyArrowPatch((at_W + side, given[example] + 0.5), (at_out - 1.8, mid + example + 0.5),
-                                 connectionstyle="arc3,rad=-0.2", **arrow))
-    for left, what in ((0, f"xenc ({n}, {side})"), (at_W, f"W ({side}, {side})"), (at_out, f"logits ({n}, {side})")):
-        ax.text(left + side / 2, side + 1.8, what, ha="center", va="center")
+        for j in range(side):
+            ax.text(left + j + 0.5, y - 0.15, itos[j], ha="center", va="bottom", fontsize=9)
+        ax.text(left, y - 1.5, name, va="bottom")
+        ax.add_patch(Rectangle((left, y + (picked if left == at_W else example)), side, 1, fill=False,
+                               edgecolor="black", linewidth=1.8))
+    arrow = {"arrowstyle": "->", "color": RED, "mutation_scale": 15, "linewidth": 1.8}
+    ax.add_patch(FancyArrowPatch((picked + 0.5, example + 1), (at_W - 1.4, picked + 0.7),
+                                 connectionstyle="arc3,rad=0.3", **arrow))
+    ax.add_patch(FancyArrowPatch((at_W - 1.4, picked + 1), (side + 0.2, at_out + example + 0.5),
+                                 connectionstyle="arc3,rad=0.25", **arrow))
     _blank(ax)
-    ax.set(title=title, xlim=(-2, at_out + side + 1), ylim=(side + 3, -1.5))
+    ax.set(title=title, xlim=(-2, at_W + side), ylim=(tall + 0.2, -3))
     return ax
 
 
@@ -383,7 +461,7 @@ def row_differences(P, Q, itos):
 
 def rows_beside(P, Q, itos, rows, *, names=("P", "Q"), title="", ax=None):
     """Rows of two tables of probabilities (V, V) over each other: P as bars, Q as dots. rows: which characters."""
-    ax = _axes(ax, (8, 1.2 * len(rows) + 0.8))
+    ax = _axes(ax, (9, 1.2 * len(rows) + 0.8))
     stoi = {ch: i for i, ch in itos.items()}
     side = len(itos)
     for k, ch in enumerate(rows):
@@ -438,7 +516,7 @@ def embedding_map(C, itos, *, title="", ax=None):
     With two columns they are the axes. With more, the two directions in which the points spread most (principal
     components), with the share of the variance that each shows. With one, all points lie on a line.
     """
-    ax = _axes(ax, (5, 5))
+    ax = _axes(ax, (6, 6))
     C = C.detach().double().nan_to_num(0.0, 0.0, 0.0)
     names = ["C[:, 0]", "C[:, 1]"]
     if C.shape[1] > 2:
@@ -452,7 +530,7 @@ def embedding_map(C, itos, *, title="", ax=None):
     x = C[:, 0].tolist()
     y = C[:, 1].tolist() if C.shape[1] > 1 else [0.0] * len(C)
     vowel = [itos[i] in set("aeiou") for i in range(len(C))]
-    ax.scatter(x, y, s=190, c=[ORANGE if v else "#dbe9f6" for v in vowel], edgecolors=BLUE, linewidths=0.8)
+    ax.scatter(x, y, s=230, c=[ORANGE if v else "#dbe9f6" for v in vowel], edgecolors=BLUE, linewidths=0.8)
     for i in range(len(C)):
         ax.text(x[i], y[i], itos[i], ha="center", va="center_baseline", weight="bold" if vowel[i] else "normal")
     ax.margins(0.08)
@@ -463,10 +541,10 @@ def embedding_map(C, itos, *, title="", ax=None):
 # ----- lecture 3: what goes on inside a deep net ----------------------------------------------------------------------
 
 def _layers(model):
-    """The layers of a list, or the modules of a torch.nn model that have no children, with their numbers from 1."""
+    """The layers of a list, or the modules of a torch.nn model without children, numbered from 0 as in the video."""
     if isinstance(model, torch.nn.Module):
         model = [module for module in model.modules() if not list(module.children())]
-    return list(enumerate(model, start=1))
+    return list(enumerate(model))
 
 
 def _watched(model, only):
@@ -493,47 +571,52 @@ def _gradient_of(label, tensor):
     return tensor.grad
 
 
+def _mean_std(values):
+    """Mean and std as floats. A mean under a thousandth of the std is nothing but rounding: it counts as 0."""
+    values = values.detach().float()
+    std = values.std().item() if values.numel() > 1 else math.nan
+    mean = values.mean().item()
+    return 0.0 if abs(mean) < 1e-3 * std else mean, std
+
+
+def _weights(parameters):
+    """(place in the whole list, parameter) of those with two dimensions and more."""
+    return [(i, p) for i, p in enumerate(_all(parameters)) if p.dim() >= 2]
+
+
+def _all(parameters):
+    return list(parameters.parameters() if isinstance(parameters, torch.nn.Module) else parameters)
+
+
 def activation_stats(model, *, only="Tanh", limit=0.97):
     """What each layer puts out: a Table of layer, shape, mean, std and % saturated (beyond ±limit).
 
     model: a list of layers with `.out`, or a torch.nn model that ran under watch(). only: the kinds of layers (names).
+    A layer's number is its place in the whole list, from 0.
     """
-    rows = []
-    for label, out in _watched(model, only):
-        out = out.detach().float()
-        rows.append([label, str(tuple(out.shape)), out.mean().item(), out.std().item(),
-                     100 * (out.abs() > limit).float().mean().item()])
+    rows = [[label, str(tuple(out.shape)), *_mean_std(out), 100 * (out.detach().abs() > limit).float().mean().item()]
+            for label, out in _watched(model, only)]
     return Table(["layer", "shape", "mean", "std", "% saturated"], rows, digits=2)
 
 
 def gradient_stats(model, *, only="Tanh"):
     """The gradient of the loss with respect to what each layer puts out: a Table of layer, shape, mean and std."""
-    rows = []
-    for label, out in _watched(model, only):
-        grad = _gradient_of(label, out).float()
-        rows.append([label, str(tuple(grad.shape)), f"{grad.mean().item():+.1e}", f"{grad.std().item():.1e}"])
-    return Table(["layer", "shape", "mean", "std"], rows)
+    rows = [[label, str(tuple(out.shape)), *_mean_std(_gradient_of(label, out))]
+            for label, out in _watched(model, only)]
+    return Table(["layer", "shape", "mean", "std"], rows, digits=".1e")
 
 
 def weight_stats(parameters):
     """The gradients of the weights: a Table of parameter, shape, mean, std and grad:data, the ratio of their stds.
 
     parameters: tensors with .grad, or a torch.nn model. As in the lecture only those of two dimensions and more are
-    listed: biases and gains are few numbers.
+    listed (biases and gains are few numbers), and each keeps its place in the whole list as its number.
     """
     rows = []
-    for label, p in _weights(parameters):
-        grad = _gradient_of(label, p)
-        rows.append([label, str(tuple(p.shape)), f"{grad.mean().item():+.1e}", f"{grad.std().item():.1e}",
-                     f"{(grad.std() / p.data.std()).item():.1e}"])
-    return Table(["parameter", "shape", "mean", "std", "grad:data"], rows)
-
-
-def _weights(parameters):
-    """(label, parameter) of those with two dimensions and more, numbered as in the whole list."""
-    if isinstance(parameters, torch.nn.Module):
-        parameters = list(parameters.parameters())
-    return [(f"weight {i}", p) for i, p in enumerate(parameters) if p.dim() >= 2]
+    for i, p in _weights(parameters):
+        mean, std = _mean_std(_gradient_of(f"weight {i}", p))
+        rows.append([f"weight {i}", str(tuple(p.shape)), mean, std, (p.grad.std() / p.data.std()).item()])
+    return Table(["parameter", "shape", "mean", "std", "grad:data"], rows, digits=".1e")
 
 
 def update_stats(ud, parameters, *, last=0.1):
@@ -546,143 +629,203 @@ def update_stats(ud, parameters, *, last=0.1):
         raise ValueError("ud is empty: no step has been looked at. Train for some steps first.")
     n = max(1, int(last * len(ud)))
     mean = torch.tensor(ud[-n:], dtype=torch.float32).mean(0)
-    place = {id(p): i for i, p in enumerate(_all(parameters))}
-    rows = [[label, str(tuple(p.shape)), mean[place[id(p)]].item()] for label, p in _weights(parameters)]
+    rows = [[f"weight {i}", str(tuple(p.shape)), mean[i].item()] for i, p in _weights(parameters)]
     return Table(["parameter", "shape", "log10(update:data)"], rows, digits=2)
 
 
-def _all(parameters):
-    return list(parameters.parameters() if isinstance(parameters, torch.nn.Module) else parameters)
+def _rows(ax, labels, columns=()):
+    """Give each label a row of the axes, the first on top, and write columns of (heading, texts) at their right."""
+    n, right = len(labels), 0
+    ax.set_yticks(range(n - 1, -1, -1), labels, va="bottom" if columns is not None else "center")
+    ax.set_ylim(-0.15, n)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", visible=False)
+    ax.spines["left"].set_visible(False)
+    for heading, texts in columns or ():
+        right += 5.6 * max(map(len, (heading, *texts))) + 11
+        for text, y in zip((heading, *texts), (n + 0.05, *range(n - 1, -1, -1)), strict=True):
+            ax.annotate(text, (1, y), xycoords=ax.get_yaxis_transform(), xytext=(right, 0), ha="right", va="bottom",
+                        textcoords="offset points", fontsize=SMALL, color="#56605f" if text is heading else "black")
 
 
-def _colour_of(k, n):
-    """The colour of layer k of n: from light, the first, to dark, the last, so that grey print shows the order too."""
-    return plt.cm.viridis(0.88 - 0.88 * k / max(1, n - 1))
+def _ridge(ax, tensors, edges, beyond=math.inf):
+    """A filled histogram a row, each as high as its row; what lies beyond ±`beyond` in red on a shaded ground."""
+    outside = ((edges[1:] + edges[:-1]) / 2).abs().numpy() > beyond
+    end = edges[-1].item()
+    for k, values in enumerate(tensors):
+        base = len(tensors) - 1 - k
+        ax.axhline(base, color=GREY, linewidth=0.6)
+        counts = torch.histogram(values[values.isfinite()], edges)[0]
+        height = base + (0.86 * counts / counts.max().clamp(min=1)).numpy()
+        for part, colour in ((~outside, BLUE), (outside, RED)):
+            ax.stairs(np.where(part, height, base), edges.numpy(), baseline=base, fill=True, color=colour)
+    if outside.any():
+        ax.axvspan(-end, -beyond, color=RED, alpha=0.12, linewidth=0, zorder=0)
+        ax.axvspan(beyond, end, color=RED, alpha=0.12, linewidth=0, zorder=0)
+    ax.set_xlim(-end, end)
+    ax.locator_params(axis="x", nbins=5)
 
 
-def _legend_beside(ax, title):
-    """Beside the axes, where it hides nothing: a stroke and the label of each of its lines, under a title.
-
-    Placed by hand, a line of text every 12 points: matplotlib's own legend takes longer to draw than the picture.
-    """
-    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
-    if not lines:
-        return
-    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans + ScaledTranslation(1, 0.5, ax.transAxes)
-    heights = [6 * len(lines) - 12 * k for k in range(len(lines) + 1)]  # from the middle of the right edge
-    for k, (text, y) in enumerate(zip([title, *(line.get_label() for line in lines)], heights, strict=True)):
-        ax.text(26 if k else 6, y, text, transform=points, va="center", fontsize=8)
-    strokes = LineCollection([[(6, y), (20, y)] for y in heights[1:]], colors=[line.get_color() for line in lines],
-                             transform=points, clip_on=False)
-    strokes.set_in_layout(False)
-    ax.add_collection(strokes, autolim=False)
-
-
-def _histograms(named, *, title, xlabel, numbers, log=False, bins=40, ax=None):
-    """Lines for the distributions of named tensors, over one range of values.
-
-    numbers: what the labels' numbers are; None: no legend.
-    """
-    ax = _axes(ax, (7.5, 2.7))
-    tensors = [(label, values.detach().float().flatten()) for label, values in named]
-    tensors = [(label, values[values.isfinite()]) for label, values in tensors]
-    top = max((values.abs().max().item() for _, values in tensors if len(values)), default=0) or 1.0
-    for k, (label, values) in enumerate(tensors):
-        if len(values):
-            spread = min(top, 1.02 * values.abs().max().item() or top)  # each its own range, so that none is one bin
-            density, edges = torch.histogram(values, bins, range=(-spread, spread), density=True)
-            if log:
-                density[density == 0] = torch.nan
-            ax.plot(((edges[:-1] + edges[1:]) / 2).tolist(), density.tolist(), label=label,
-                    color=_colour_of(k, len(tensors)))
-    ax.set(title=title, xlabel=xlabel, ylabel="density", yscale="log" if log else "linear")
-    ax.minorticks_off()  # a logarithmic axis has so many that drawing them takes longer than all else
-    ax.locator_params(axis="x", nbins=4)
+def _std_beside(ax, stds, log):
+    """Dots for the std by layer, in the rows of the axes beside; on a log axis with the factor from first to last."""
+    ax.plot(stds, [len(stds) - 0.7 - k for k in range(len(stds))], "o-", color=BLUE, markersize=6)
+    ax.set_xlabel("std by layer")
+    ax.tick_params(axis="y", length=0, labelleft=False)
+    ax.grid(axis="y", visible=False)
+    good = [std for std in stds if 0 < std < math.inf] or [1.0]
     if not log:
-        ax.locator_params(axis="y", nbins=4)
-    if numbers:
-        _legend_beside(ax, numbers)
-    return ax
+        ax.set_xlim(0, 1.15 * max(good))
+        ax.locator_params(axis="x", nbins=3)
+        return
+    middle = math.sqrt(min(good) * max(good))  # at least a decade: what is level looks level
+    ax.set(xscale="log", xlim=(min(min(good) / 1.5, middle / 4), max(max(good) * 1.5, middle * 4)))
+    ax.minorticks_off()
+    if len(good) == len(stds) > 1:
+        ax.set_title(f"first : last = {stds[0] / stds[-1]:.2g}")
+
+
+def _pair_of_axes(ax, n):
+    """The given axes and None, or two of a new figure: for rows, and for what stands beside them."""
+    if ax is not None:
+        return ax, None
+    return plt.subplots(1, 2, figsize=(9, 1.1 + 0.48 * n), width_ratios=[3, 1], sharey=True)[1]
 
 
 def activations(model, *, only="Tanh", limit=0.97, legend=True, title="Activations", ax=None):
-    """Picture 1: the distribution of what each layer puts out; in the legend the numbers of activation_stats()."""
+    """Picture 1: the distribution of what each layer puts out, a row a layer, with the numbers of activation_stats().
+
+    Where all lies within ±1, as after a tanh, what is beyond ±limit is red. legend: write the numbers on the rows.
+    On a figure of its own the std by layer stands beside it.
+    """
     table = activation_stats(model, only=only, limit=limit)
-    named = [(f"{label}: {mean:+.2f} ± {std:.2f}, {full:.1f}%", out)
-             for (label, _, mean, std, full), (_, out) in zip(table.rows, _watched(model, only), strict=True)]
-    return _histograms(named, title=title, xlabel="activation", ax=ax,
-                       numbers=f"mean ± std, beyond ±{limit:g}" if legend else None)
+    tensors = [out.detach().float().flatten() for _, out in _watched(model, only)]
+    ax, side = _pair_of_axes(ax, len(table))
+    top = max(v.nan_to_num(0.0, 0.0, 0.0).abs().max().item() for v in tensors) or 1.0
+    columns = [(name, [table._text(value) for value in table[name]]) for name in ("mean", "std")]
+    squashed = top <= 1 and 0.1 < limit < 1
+    if squashed:  # bins that end at the limit
+        width, more = 2 * limit / 33, math.ceil(33 * (1 / limit - 1) / 2)
+        edges = width * torch.arange(-more, 34 + more) - limit
+        columns.append((f"beyond {limit:g}", [f"{full:.1f}%" for full in table["% saturated"]]))
+    else:
+        edges = torch.linspace(-top, top, 51)
+    _rows(ax, table["layer"], columns if legend else ())
+    _ridge(ax, tensors, edges, limit if squashed else math.inf)
+    ax.set(title=title, xlabel="activation")
+    if side is not None:
+        _std_beside(side, table["std"], log=False)
+    return ax
 
 
 def gradients(model, *, only="Tanh", legend=True, title="Gradients of the activations", ax=None):
-    """Picture 2: the distribution of the gradient of what each layer puts out; in the legend gradient_stats()."""
+    """Picture 2: the distribution of the gradient of what each layer puts out, a row a layer, with gradient_stats().
+
+    The axis is shared and ends at four times the widest std. legend: write the numbers on the rows. On a figure of its
+    own the std by layer stands beside it, with the factor between the first and the last.
+    """
     table = gradient_stats(model, only=only)
-    named = [(f"{label}: {mean} ± {std}", out.grad)
-             for (label, _, mean, std), (_, out) in zip(table.rows, _watched(model, only), strict=True)]
-    return _histograms(named, title=title, xlabel="gradient", numbers="mean ± std" if legend else None, ax=ax)
+    ax, side = _pair_of_axes(ax, len(table))
+    top = 4 * max((std for std in table["std"] if 0 < std < 1e30), default=0.25)
+    _rows(ax, table["layer"], [("std", [table._text(std) for std in table["std"]])] if legend else ())
+    _ridge(ax, [out.grad.float().flatten() for _, out in _watched(model, only)], torch.linspace(-top, top, 51))
+    ax.set(title=title, xlabel="gradient")
+    if side is not None:
+        _std_beside(side, table["std"], log=True)
+    return ax
 
 
 def weight_gradients(parameters, *, title="Gradients of the weights", ax=None):
-    """Picture 3: the distribution of each weight matrix's gradient, with the numbers of weight_stats().
+    """Picture 3: how large each weight matrix's gradient is beside its data, a dot a matrix on a logarithmic axis.
 
-    The density has a logarithmic axis: layers may differ a hundredfold in width.
+    Draws grad:data of weight_stats(); the last matrix in the accent colour.
     """
-    table = weight_stats(parameters)
-    named = [(f"{label.removeprefix('weight ')} {shape}: {std}, {ratio}", p.grad)
-             for (label, shape, _, std, ratio), (_, p) in zip(table.rows, _weights(parameters), strict=True)]
-    return _histograms(named, title=title, xlabel="gradient", numbers="weight: std, grad:data", log=True, ax=ax)
+    ratios = weight_stats(parameters)["grad:data"]
+    n = len(ratios)
+    ax = _axes(ax, (9, 1.1 + 0.36 * n))
+    _rows(ax, [f"{i} {tuple(p.shape)}" for i, p in _weights(parameters)], None)
+    good = [ratio for ratio in ratios if 0 < ratio < math.inf] or [1.0]
+    ax.set(title=title, xlabel="std of the gradient : std of the data", ylim=(-0.6, n - 0.4), xscale="log",
+           xlim=(min(min(good) / 2, max(good) / 12), max(good) * 6))
+    ax.minorticks_off()
+    for k, ratio in enumerate(ratios):
+        y, colour = n - 1 - k, ORANGE if k == n - 1 else BLUE
+        ax.axhline(y, color=GREY, linewidth=0.6, alpha=0.5, zorder=0)
+        place = {"xy": (0, y), "xycoords": ax.get_yaxis_transform()}
+        if ratio in good:
+            ax.plot(ratio, y, "o", color=colour, markersize=8)
+            place = {"xy": (ratio, y)}
+        ax.annotate(f"{ratio:.2g}", **place, xytext=(9, 0), textcoords="offset points", va="center", fontsize=SMALL,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
+    return ax
 
 
 def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", ax=None):
     """Picture 4: log10(update:data) of each weight matrix over the steps, with a line at −3, a good size.
 
-    ud, parameters: as for update_stats(). every: how many steps lie between two rows of ud.
+    ud, parameters: as for update_stats(). every: how many steps lie between two rows of ud. The later the matrix, the
+    darker its line; the last in the accent colour.
     """
-    ax = _axes(ax, (7.5, 2.7))
-    table = update_stats(ud, parameters)
-    place = {id(p): i for i, p in enumerate(_all(parameters))}
+    if not len(ud):
+        raise ValueError("ud is empty: no step has been looked at. Train for some steps first.")
+    ax = _axes(ax)
+    weights = _weights(parameters)
     x = [every * i for i in range(len(ud))]
-    for k, ((label, shape, mean), (_, p)) in enumerate(zip(table.rows, _weights(parameters), strict=True)):
-        ax.plot(x, [row[place[id(p)]] for row in ud], linewidth=1.2, color=_colour_of(k, len(table)),
-                label=f"{label.removeprefix('weight ')} {shape}: {mean:.2f}")
-    ax.axhline(-3, color="black", linewidth=1)
-    ax.text(0.996, -3, "−3", va="bottom", ha="right", transform=ax.get_yaxis_transform())
+    for k, (i, p) in enumerate(weights):
+        colour = ORANGE if k == len(weights) - 1 else plt.cm.Blues(0.35 + 0.6 * k / max(1, len(weights) - 2))
+        ax.plot(x, [row[i] for row in ud], color=colour, label=f"{i} {tuple(p.shape)}",
+                linewidth=2 if k == len(weights) - 1 else 1.3)
+    ax.axhline(-3, color="black", linestyle="--", linewidth=1.2, label="−3")
     ax.set(title=title, xlabel="step", ylabel="log10(update:data)")
     ax.locator_params(nbins=5)
-    _legend_beside(ax, "weight: mean at the end")
+    ax.margins(x=0.01)
+    _name_lines(ax)
     return ax
 
 
 def four_pictures(model, parameters, ud, *, only="Tanh", every=1, title=""):
     """All four pictures of lecture 3 on one figure. Returns the array of its four Axes."""
-    fig, axes = plt.subplots(2, 2, figsize=(11.5, 5), layout="none")
-    fig.subplots_adjust(left=0.05, right=0.81, bottom=0.09, top=0.88, wspace=1.1, hspace=0.42)  # quicker to draw
+    fig = plt.figure(figsize=(9, 7), layout="none")        # places by hand: a layout takes longer than the drawing
+    places = ((0.08, 0.57, 0.22, 0.32), (0.61, 0.57, 0.29, 0.32), (0.12, 0.08, 0.34, 0.36), (0.575, 0.08, 0.3, 0.36))
+    axes = np.array([fig.add_axes(place) for place in places]).reshape(2, 2)
     activations(model, only=only, ax=axes[0, 0])
     gradients(model, only=only, ax=axes[0, 1])
     weight_gradients(parameters, ax=axes[1, 0])
     update_ratios(ud, parameters, every=every, ax=axes[1, 1])
-    fig.suptitle(title, x=0.01, ha="left", fontsize=11)
+    fig.suptitle(title, x=0.01, y=0.985, ha="left")
     return axes
 
 
-def saturation(h, *, limit=0.99, title="", ax=None):
+def saturation(h, *, limit=0.99, mark_dead=True, title="", ax=None):
     """Which activations are saturated: h (n, units) as an image, white where |h| is beyond the limit, else black.
 
-    A row is an example, a column a neuron. A column that is all white is a neuron that no example gets through to.
+    A row is an example, a column a neuron. A neuron that is white all the way down gets no gradient from any example:
+    it is dead, and red if mark_dead. On a figure of its own a bar under each neuron tells its share of examples.
     """
-    ax = _axes(ax, (8, 1.2 + 3.2 * len(h) / max(40, h.shape[1])))
-    ax.imshow((h.detach().abs() > limit).float().numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto")
+    if ax is None:
+        _, (ax, under) = plt.subplots(2, 1, figsize=(9, 4.6), height_ratios=[2.4, 1], sharex=True)
+    else:
+        under = None
+    full = h.detach().abs() > limit
+    dead = full.all(0) & torch.tensor(mark_dead)
+    ax.imshow((full.int() + (full & dead).int()).numpy(), cmap=ListedColormap(["black", "white", RED]), vmin=0, vmax=2,
+              aspect="auto")
     ax.grid(False)
-    ax.set(title=title, xlabel="neuron", ylabel="example")
+    ax.spines[:].set_visible(True)
+    ax.set(title=title, ylabel="example", xlabel="" if under is not None else "neuron")
+    if under is not None:
+        share = 100 * full.float().mean(0)
+        under.bar(range(h.shape[1]), share.tolist(), width=1.0, color=[RED if one else GREY for one in dead.tolist()])
+        under.set(xlabel="neuron", ylabel="% of examples", ylim=(0, 100))
+        under.grid(axis="x", visible=False)
     return ax
 
 
 def gradient_image(grad, *, title="", xlabel="", ylabel="", ax=None):
     """A gradient (or weights) of two dimensions as an image: red is positive, blue negative, white 0."""
-    ax = _axes(ax, (8, 3.4))
+    ax = _axes(ax)
     grad = grad.detach().float().nan_to_num(0.0, 0.0, 0.0)
     top = grad.abs().max().item() or 1.0
-    image = ax.imshow(grad.numpy(), cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), aspect="auto")
+    image = ax.imshow(grad.numpy(), cmap=SIGNED, norm=TwoSlopeNorm(0, -top, top), aspect="auto")
     ax.figure.colorbar(image, ax=ax)
     ax.grid(False)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
@@ -711,7 +854,7 @@ def receptive_field(moves, *, title="", ax=None):
     """
     moves = torch.as_tensor(moves).bool()
     n, width = moves.shape
-    ax = _axes(ax, (8, min(4.5, 0.9 + 0.22 * n)))
+    ax = _axes(ax, (9, min(5.0, 1.0 + 0.24 * n)))
     rows, columns = (moves.nonzero() + 0.5).T.tolist() if moves.any() else ([], [])
     place = [width - n + i + 1 for i in range(n)]  # where what an output may see ends
     for future, colour, hatch in ((False, BLUE, None), (True, RED, "//")):
