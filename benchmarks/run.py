@@ -239,6 +239,65 @@ def bench_mlp_small_start(words):
             for n_steps, batch, lr in ((5000, 256, 0.01), (10_000, 256, 0.01), (5000, 512, 0.02))}
 
 
+def log_net(Xtr, Ytr, Xdev, Ydev, *, W1, b1, W2, b2, norm=False, seed, n_steps=200_000):
+    """A row of lecture 3's log, with its recipe: steps of 32, rate 0.1 and from the middle 0.01. Train and dev loss.
+
+    W1, b1, W2, b2: what the normal numbers of these parameters are multiplied by at the start. norm: BatchNorm in place
+    of b1, whose statistics are those of all of train in the end.
+    """
+    g = torch.Generator().manual_seed(seed)
+    shapes = {"C": (27, 10), "W1": (30, 200), "b1": (200,), "W2": (200, 27), "b2": (27,)}
+    scales = {"C": 1, "W1": W1, "b1": b1, "W2": W2, "b2": b2}
+    p = {name: torch.randn(shape, generator=g) * scales[name] for name, shape in shapes.items()}
+    if norm:
+        del p["b1"]
+        p |= {"bngain": torch.ones((1, 200)), "bnbias": torch.zeros((1, 200))}
+    for parameter in p.values():
+        parameter.requires_grad_()
+    stats = None
+
+    def forward(X):
+        hpreact = p["C"][X].view(len(X), -1) @ p["W1"]
+        if norm:
+            mean, std = stats or (hpreact.mean(0, keepdim=True), hpreact.std(0, keepdim=True))
+            hpreact = p["bngain"] * (hpreact - mean) / std + p["bnbias"]
+        else:
+            hpreact = hpreact + p["b1"]
+        return torch.tanh(hpreact) @ p["W2"] + p["b2"]
+
+    seconds = fit(list(p.values()), forward, Xtr, Ytr, n_steps=n_steps, batch=32, fast=False, g=g,
+                  lr=lambda i: 0.1 if i < n_steps / 2 else 0.01)
+    if norm:
+        with torch.no_grad():
+            hpreact = p["C"][Xtr].view(len(Xtr), -1) @ p["W1"]
+            stats = hpreact.mean(0, keepdim=True), hpreact.std(0, keepdim=True)
+    return scored(forward, seconds, Xtr, Ytr, Xdev, Ydev)
+
+
+def bench_batchnorm_log(words):
+    """Lecture 3's log in full: its five rows, three seeds each, the first of them the lecture's."""
+    stoi, _ = build_vocabulary(words)
+    train, dev, _ = split_words(words)
+    data = (*build_dataset(train, stoi, 3), *build_dataset(dev, stoi, 3))
+    kaiming = {"W1": 5 / 3 / 30**0.5, "b1": 0.01, "W2": 0.01, "b2": 0}
+    rows = {"start": {"W1": 1, "b1": 1, "W2": 1, "b2": 1},
+            "softmax fixed": {"W1": 1, "b1": 1, "W2": 0.01, "b2": 0},
+            "tanh fixed": {"W1": 0.2, "b1": 0.01, "W2": 0.01, "b2": 0},
+            "Kaiming": kaiming, "BatchNorm": kaiming | {"norm": True}}
+    results = {}
+    for name, start in rows.items():
+        runs = [log_net(*data, **start, seed=seed) for seed in (2147483647, 1, 2)]
+        results[name] = {"seeds": len(runs)}
+        for split in ("train", "dev"):
+            losses = [run[split] for run in runs]
+            results[name] |= {split: round(statistics.fmean(losses), 4),
+                              f"{split}_error": round(statistics.stdev(losses) / len(losses)**0.5, 4)}
+        results[name] |= {"dev_of_the_lectures_seed": runs[0]["dev"],
+                          "seconds": round(statistics.fmean(run["seconds"] for run in runs), 1)}
+        print(name, results[name], flush=True)
+    return results
+
+
 class DeepNet:
     """Lecture 3's six linear layers of 100 with BatchNorm and tanh, from its init: C and a list of plain functions."""
 
