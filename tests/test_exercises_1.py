@@ -30,7 +30,8 @@ def rest_of(check, words):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("answer", [None, (None,), (None, None, None), (1, None, 3), (None, None, None, None)], ids=str)
+@pytest.mark.parametrize("answer", [None, (None,), (None, None, None), (1, None, 3), ..., (), [], [None, None],
+                                    (None, None, None, None)], ids=str)
 def test_an_empty_answer_is_not_tried_yet(verdict, own_words, check, answer):
     result, told = verdict(check, answer, *rest_of(check, own_words))
     assert result is None
@@ -42,8 +43,8 @@ def fails(*args):
 
 
 JUNK = {
-    "str": "emma", "int": 3, "float": 2.5, "bool": True, "list": [], "list of None": [None, None], "dict": {},
-    "object": object(), "class": int, "tuple": (1, 2, 3), "empty tuple": (), "four numbers": (1, 2, 3, 4),
+    "str": "emma", "int": 3, "float": 2.5, "bool": True, "dict": {},
+    "object": object(), "class": int, "tuple": (1, 2, 3), "four numbers": (1, 2, 3, 4),
     "four strings": ("a", "b", "c", "d"), "three empty lists": ([], [], [], torch.zeros(27, 27)),
     "lists of numbers": ([1], [2.0], [{}], torch.zeros(27, 27)), "lists in lists": (["a", []], [], [], 0),
     "losses in words": ({1: "x", 2: "y", 3: "z"}, 1, 2.0),
@@ -474,7 +475,7 @@ E05_WRONG = {
     "item": ("loss.item()", lambda W, xs, ys: F.cross_entropy(W[xs], ys).item()),
     "detached": ("no gradient", lambda W, xs, ys: F.cross_entropy(W.detach()[xs], ys)),
     "one loss an example": ("one number", lambda W, xs, ys: F.cross_entropy(W[xs], ys, reduction="none")),
-    "targets and inputs swapped": ("where the mean", lambda W, xs, ys: F.cross_entropy(W[ys], xs)),
+    "targets and inputs swapped": ("inputs and targets are swapped", lambda W, xs, ys: F.cross_entropy(W[ys], xs)),
     "label smoothing": ("where the mean", lambda W, xs, ys: F.cross_entropy(W[xs], ys, label_smoothing=0.1)),
     "likelihood": ("where the mean", lambda W, xs, ys: F.cross_entropy(W[xs], ys).neg().exp()),
 }

@@ -22,7 +22,8 @@ def check(request):
 
 # ----- what all checks promise ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("answer", [None, (None,), (None, None), (None, 2.0), (len, None), (None, None, None)], ids=str)
+@pytest.mark.parametrize("answer", [None, (None,), (None, None), (None, 2.0), (len, None), (None, None, None), ..., [],
+                                    [None] * 6, (len, [None, None]), (..., 2.0)], ids=str)
 def test_an_empty_answer_is_not_tried_yet(verdict, own_words, check, answer):
     result, told = verdict(check, answer, own_words)
     assert result is None
@@ -34,8 +35,8 @@ def fails(*args):
 
 
 JUNK = {
-    "str": "emma", "int": 3, "nan": math.nan, "right": math.log(27), "list": [], "dict": {},
-    "list of None": [None] * 6, "object": object(), "class": int, "six words": list("abcdef"), "six numbers": [1.0] * 6,
+    "str": "emma", "int": 3, "nan": math.nan, "right": math.log(27), "dict": {},
+    "object": object(), "class": int, "six words": list("abcdef"), "six numbers": [1.0] * 6,
     "scalar": torch.tensor(1.0), "no numbers": torch.zeros(0), "zeros": torch.zeros(27, 27),
     "complex": torch.zeros(6, 27, dtype=torch.complex64), "cube": torch.zeros(6, 27, 27),
     "whole numbers": [torch.zeros(27, 27, dtype=torch.int64)] * 6, "bools": [torch.zeros(6, 27) > 0] * 6,
@@ -316,7 +317,7 @@ E01_WRONG_LOSSES = {
     "a minibatch": (["over all of dev this net has", "one minibatch"],
                     lambda function, parts, stoi: loss_on(function, parts[1][:5], stoi)),
     "rounded": (["over all of dev this net has", "do not round"], rounded),
-    "bits": ("over all of dev", lambda function, parts, stoi: loss_on(function, parts[1], stoi) / math.log(2)),
+    "bits": ("that is in bits", lambda function, parts, stoi: loss_on(function, parts[1], stoi) / math.log(2)),
     "nan": ("dev_loss_mine is nan", lambda function, parts, stoi: math.nan),
     "inf": ("dev_loss_mine is inf", lambda function, parts, stoi: math.inf),
     "in words": ("could not be used", lambda function, parts, stoi: "low"),
@@ -450,7 +451,7 @@ def test_e02_says_yes_on_the_lectures_list(right, lecture_words):
 UNIFORM_WRONG = {
     "bits": (math.log2(27), "natural logarithm"), "the probability": (1 / 27, "the probability of a uniform guess"),
     "without the end": (math.log(26), "The '.' is one too"), "the sign": (-math.log(27), "−log"),
-    "base 10": (math.log10(27), "−log"), "the number": (27, "−log"), "what was seen": (17.77, "17.7700"),
+    "base 10": (math.log10(27), "to base 10"), "the number": (27, "−log"), "what was seen": (17.77, "17.7700"),
     "nan": (math.nan, "uniform_mine is nan"), "inf": (math.inf, "uniform_mine is inf"),
 }
 
@@ -541,7 +542,7 @@ E03_WRONG_PARAMETERS = {
     "Wd nan": ("nan", lambda net: [*net[:5], net[5] * math.nan]),
     "untrained": ("hardly trained", lambda net: fresh(4, 30, (1, 0.2, 0.01, 0.01, 0.01, 0.01))),
     "untrained, the lecture's start": ("hardly trained", lambda net: fresh(10, 200, (1,) * 6)),
-    "W2 zero": ("the hidden layer is not used", lambda net: [*net[:3], net[3] * 0, *net[4:]]),
+    "W2 zero": ("W2 is still all zeros", lambda net: [*net[:3], net[3] * 0, *net[4:]]),
 }
 
 

@@ -43,8 +43,8 @@ def check(request, own_words):
 
 # ----- what all checks promise ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("answer", [None, (None,), (None, None), (None, None, None), (len, 8, None), ((4, 2), None, 3)],
-                         ids=str)
+@pytest.mark.parametrize("answer", [None, (None,), (None, None), (None, None, None), (len, 8, None), ((4, 2), None, 3),
+                                    ..., [], ((None, None), 89, 3)], ids=str)
 def test_an_empty_answer_is_not_tried_yet(verdict, check, answer):
     function, rest = check
     result, told = verdict(function, answer, *rest)
@@ -57,7 +57,7 @@ def fails(*args):
 
 
 JUNK = {
-    "str": "emma", "int": 3, "nan": math.nan, "list": [], "dict": {}, "object": object(), "class": int,
+    "str": "emma", "int": 3, "nan": math.nan, "dict": {}, "object": object(), "class": int,
     "scalar": torch.tensor(1.0), "no numbers": torch.zeros(0), "zeros": torch.zeros(27, 27),
     "no data": torch.empty(27, 27, device="meta"), "array of objects": np.array([{}, 3]), "function that raises": fails,
     "function without arguments": lambda: 3, "function that gives None": lambda *a: None,
@@ -228,7 +228,7 @@ WRONG = {
     "roll": (lambda x, d: torch.roll(x, d, 1), "come back at the front"),
     "itself": (lambda x, d: x, "not moved at all"),
     "too long": (lambda x, d: F.pad(x, (0, 0, d, 0)), "must stay what it is"),
-    "channels": (lambda x, d: F.pad(x, (d, 0))[:, :, :x.shape[2]], "not those of d places earlier"),
+    "channels": (lambda x, d: F.pad(x, (d, 0))[:, :, :x.shape[2]], "the channels are moved"),
     "always one": (lambda x, d: earlier(x, 1), "not those of d places earlier"),
     "first repeated": (lambda x, d: torch.cat([x[:, :1].repeat(1, d, 1), x], 1)[:, :x.shape[1]], "must be zeros"),
     "one too far": (lambda x, d: earlier(x, d + 1), "not those of d places earlier"),

@@ -6,19 +6,16 @@ import torch
 import torch.nn.functional as F
 
 from mmutils.data import build_dataset, build_vocabulary, split_words
-from mmutils.exercises.verdict import check, unigram_of
+from mmutils.exercises.verdict import check, entropy, recognised, tensor
 
 
-@check("E01")
-def e01_zeros(answer, words, found):
+@check("E01", "zeros_mine", "moved_mine")
+def e01_zeros(parameters, moved, words, found):
     """E01 of lecture 3: answer = (parameters, moved), [C, W1, b1, W2, b2] trained from zeros, and who learned.
 
     W1, b1, W2 and b2 start as zeros, C at random. moved: the names (a set of str) of those that training has changed.
     The loss on train must be that of the unigram, to 0.01.
     """
-    if not isinstance(answer, tuple) or len(answer) != 2:
-        return "the answer must be two things: (zeros_mine, moved_mine)."
-    parameters, moved = answer
     names = ("C", "W1", "b1", "W2", "b2")
     moved = {moved} if isinstance(moved, str) else moved
     if not isinstance(moved, (set, frozenset, list, tuple)) or not all(isinstance(name, str) for name in moved):
@@ -26,7 +23,7 @@ def e01_zeros(answer, words, found):
     moved = set(moved)
     if unknown := moved - set(names):
         return f"moved_mine has {min(unknown)!r} in it; the names are C, W1, b1, W2 and b2."
-    parameters = [torch.as_tensor(p).detach() for p in parameters]
+    parameters = [tensor(p) for p in (parameters.values() if isinstance(parameters, dict) else parameters)]
     if len(parameters) != 5:
         return f"zeros_mine has {len(parameters)} tensors; the net with one hidden layer has five: C, W1, b1, W2, b2."
     C, W1, b1, W2, b2 = parameters
@@ -49,30 +46,56 @@ def e01_zeros(answer, words, found):
     if not b2.any():
         return "b2 is zero too: this net has not been trained yet, or its b2 is not in the list that is updated."
     _, Y = build_dataset(split_words(words)[0], stoi, 1)
-    loss, unigram = F.cross_entropy(b2.view(1, -1).expand(len(Y), -1), Y).item(), unigram_of(Y)  # h is 0: b2 is all
+    unigram, b2 = entropy(Y), b2.float().reshape(1, side)
+    loss = F.cross_entropy(b2.expand(len(Y), -1), Y).item()  # h is 0, so b2 is all of the logits
     if loss > unigram + 0.01:
+        if F.cross_entropy(-b2.expand(len(Y), -1), Y).item() < loss - 0.1:
+            return f"the loss on train is {loss:.4f}, and b2 goes the wrong way: a step goes against the gradient."
         return (f"the loss on train is {loss:.4f}, and b2 can bring it lower. If it was trained on the examples of "
                 f"train, take more steps, or a higher learning rate, until b2 has arrived; average out the noise with "
                 f"a large batch or a lower rate at the end.")
-    if moved != {"b2"}:
-        if "b2" not in moved:
-            return "one of those you leave out does learn: compare each parameter with what it was before the training."
-        return (f"moved_mine names {', '.join(sorted(moved - {'b2'}))} besides b2. Look at the gradients: is any of "
-                f"theirs not 0? (h is 0, and so is W2.)")
+    if "b2" not in moved:
+        return "one of those you leave out does learn: compare each parameter with what it was before the training."
+    if others := sorted(moved - {"b2"}):
+        return (f"moved_mine names {', '.join(others)} besides b2. Look at the gradients: is any of theirs not 0? "
+                f"(h is 0, and so is W2.)")
     found.append(f"Only the output bias learns, and the loss comes to {loss:.4f}; a unigram has {unigram:.4f}.")
 
 
-@check("E02")
+def _layers_to_fold(with_bias):
+    """A Linear and a BatchNorm1d with lively numbers, each time with another eps. A neuron has a tiny variance."""
+    g = torch.Generator().manual_seed(7)
+    linear = types.SimpleNamespace(weight=torch.randn((6, 8), generator=g),
+                                   bias=torch.randn(8, generator=g) if with_bias else None)
+    norm = types.SimpleNamespace(gamma=0.5 + torch.rand(8, generator=g), beta=torch.randn(8, generator=g),
+                                 eps=1e-3 if with_bias else 1e-5, training=False,
+                                 running_mean=torch.randn(8, generator=g),
+                                 running_var=torch.tensor([1e-4, 0.01, 0.3, 0.5, 2.0, 3.0, 4.0, 9.0]))
+    return linear, norm, torch.randn((64, 6), generator=g) * 0.1
+
+
+def _contents(linear, norm):
+    """What the two layers hold, as lists and numbers that can be compared."""
+    return [{name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in vars(layer).items()}
+            for layer in (linear, norm)]
+
+
+def _normed(linear, norm, x, *, gamma=1, beta=1, mean=1, bias=1, std=None):
+    """norm(linear(x)) at test time, float64; a factor of 0 leaves a part out, -1 turns its sign; std: another."""
+    x = x.double() @ linear.weight.double() + bias * (0 if linear.bias is None else linear.bias)
+    std = (norm.running_var.double() + norm.eps).sqrt() if std is None else std
+    return (x - mean * norm.running_mean) / std * (norm.gamma if gamma else 1) + beta * norm.beta
+
+
+@check("E02", "fold_mine(linear, norm) returns (weight, bias)")
 def e02_fold(fold, found):
     """E02 of lecture 3: fold(linear, norm) → (weight, bias) that do in one step what the two layers do at test time.
 
     linear has weight (fan_in, fan_out) and bias (fan_out,) or None; norm has gamma, beta, running_mean, running_var,
     each (fan_out,), eps and training. x @ weight + bias must be norm(linear(x)) to 1e-5.
     """
-    if not callable(fold):
-        return "fold_mine must be a function: fold_mine(linear, norm) returns (weight, bias)."
     for with_bias in (False, True):
-        linear, norm, x, right = _layers_to_fold(with_bias)
+        linear, norm, x = _layers_to_fold(with_bias)
         before = _contents(linear, norm)
         answer = fold(linear, norm)
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
@@ -82,80 +105,41 @@ def e02_fold(fold, found):
         if any(part is None for part in answer):
             return ("one of the two that it returns is None. Without linear.bias too there is a new bias, made of "
                     "running_mean and beta.")
-        weight, bias = (torch.as_tensor(part).detach().double() for part in answer)
+        weight, bias = (tensor(part).double() for part in answer)
         if weight.shape != linear.weight.shape:
             hint = " It is transposed." if weight.shape == linear.weight.T.shape else ""
-            return f"weight has the shape {tuple(weight.shape)} instead of {tuple(linear.weight.shape)}.{hint}"
+            return f"the weight has the shape {tuple(weight.shape)} instead of {tuple(linear.weight.shape)}.{hint}"
         if tuple(bias.shape) not in ((weight.shape[1],), (1, weight.shape[1])):
-            return f"bias has the shape {tuple(bias.shape)} instead of ({weight.shape[1]},)."
+            return f"the bias has the shape {tuple(bias.shape)} instead of ({weight.shape[1]},)."
         out = x.double() @ weight + bias
-        if not torch.allclose(out, right.double(), atol=1e-5, rtol=1e-5):
-            return _why_not_folded(out, linear, norm, x)
+        if not out.isfinite().all():
+            return "the result is not finite."
+
+        def near(mistake, out=out, linear=linear, norm=norm, x=x):
+            return torch.allclose(out, _normed(linear, norm, x, **mistake), atol=1e-4, rtol=1e-5)
+
+        var, eps = norm.running_var.double(), norm.eps
+        a_variance = "It is the variance: divide by the root of running_var + eps."
+        no_scale = _normed(linear, norm, x, mean=0, bias=0, beta=0)
+        if not near({}):
+            return recognised(near, {
+                "the gain is forgotten: gamma multiplies what is standardised.": {"gamma": 0},
+                "beta is forgotten: BatchNorm's own bias is added at the end.": {"beta": 0},
+                "beta has the wrong sign: BatchNorm's own bias is added at the end.": {"beta": -1},
+                "eps is forgotten: the root is taken of running_var + eps. (A small variance shows it.)":
+                    {"std": var.sqrt()},
+                "eps stands outside the root: the root is taken of running_var + eps. (A small variance shows it.)":
+                    {"std": var.sqrt() + eps},
+                f"eps is taken as 1e-5, but norm.eps is {eps} here.": {"std": (var + 1e-5).sqrt()},
+                f"running_var is taken as the std. {a_variance}": {"std": var + eps},
+                f"running_var is taken as the std, and without eps. {a_variance}": {"std": var},
+                "it multiplies by the std. To standardise is to divide by it.": {"std": (var + eps) ** -0.5},
+                "running_mean is forgotten: it is subtracted before the division.": {"mean": 0},
+                "running_mean has the wrong sign: it is subtracted before the division.": {"mean": -1},
+                "with a biased Linear it goes wrong: its bias is standardised too, so it belongs into the new bias.":
+                    {"bias": 0},
+            }) or ("the weight is right, the bias is not. What becomes of linear.bias, of running_mean and of beta? "
+                   "The first two are scaled, the third is not." if (out - no_scale).std(0).max() < 1e-4 else
+                   "x @ weight + bias is not norm(linear(x)). Write the formula of norm down, put x @ W + b in for its "
+                   "input, and collect what multiplies x.")
     found.append("One linear layer does the work of the two, with and without a bias before.")
-
-
-def _layers_to_fold(with_bias):
-    """A Linear and a BatchNorm1d with lively numbers, an input, and what they make of it. A neuron has a tiny variance.
-
-    Each time with another eps, so that one written as a number is found out.
-    Returns (linear, norm, x (64, 6), out (64, 8)).
-    """
-    g = torch.Generator().manual_seed(7)
-    linear = types.SimpleNamespace(weight=torch.randn((6, 8), generator=g),
-                                   bias=torch.randn(8, generator=g) if with_bias else None)
-    norm = types.SimpleNamespace(gamma=0.5 + torch.rand(8, generator=g), beta=torch.randn(8, generator=g),
-                                 eps=1e-3 if with_bias else 1e-5, training=False,
-                                 running_mean=torch.randn(8, generator=g),
-                                 running_var=torch.tensor([1e-4, 0.01, 0.3, 0.5, 2.0, 3.0, 4.0, 9.0]))
-    x = torch.randn((64, 6), generator=g) * 0.1
-    return linear, norm, x, _normed(linear, norm, x)
-
-
-def _contents(linear, norm):
-    """What the two layers hold, as lists and numbers that can be compared."""
-    return [{name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in vars(layer).items()}
-            for layer in (linear, norm)]
-
-
-def _normed(linear, norm, x, *, gamma=True, beta=True, mean=True, bias=True, std=None):
-    """norm(linear(x)) at test time, or with one thing forgotten, or divided by another std."""
-    x = x @ linear.weight
-    if bias and linear.bias is not None:
-        x = x + linear.bias
-    std = (norm.running_var + norm.eps).sqrt() if std is None else std
-    x = (x - (norm.running_mean if mean else 0)) / std
-    return x * (norm.gamma if gamma else 1) + (norm.beta if beta else 0)
-
-
-def _why_not_folded(out, linear, norm, x):
-    """Which of the usual mistakes gives these outputs."""
-    def like(**forgotten):
-        return torch.allclose(out, _normed(linear, norm, x, **forgotten).double(), atol=1e-5, rtol=1e-5)
-
-    if not out.isfinite().all():
-        return "the result is not finite."
-    var, eps = norm.running_var, norm.eps
-    for forgotten, text in (
-            ({"gamma": False}, "the gain is forgotten: gamma multiplies what is standardised."),
-            ({"beta": False}, "beta is forgotten: BatchNorm's own bias is added at the end."),
-            ({"std": var.sqrt()}, "eps is forgotten: the root is taken of running_var + eps. (A small variance shows "
-                                  "it.)"),
-            ({"std": var.sqrt() + eps}, "eps stands outside the root: the root is taken of running_var + eps. (A small "
-                                        "variance shows it.)"),
-            ({"std": (var + 1e-5).sqrt()}, f"eps is taken as 1e-5, but norm.eps is {eps} here."),
-            ({"std": var + eps}, "running_var is taken as the std. It is the variance: divide by the root of "
-                                 "running_var + eps."),
-            ({"std": var}, "running_var is taken as the std. It is the variance: divide by the root of running_var + "
-                           "eps."),
-            ({"mean": False}, "running_mean is forgotten: it is subtracted before the division."),
-            ({"bias": False}, "with a biased Linear it goes wrong: its bias is standardised too, so it belongs into "
-                              "the new bias.")):
-        if like(**forgotten):
-            return text
-    centred = (x @ linear.weight) * norm.gamma / (norm.running_var + norm.eps).sqrt()
-    rest = out - centred
-    if torch.allclose(rest, rest[:1].expand_as(rest), atol=1e-4):
-        return ("the weight is right, the bias is not. What becomes of linear.bias, of running_mean and of beta? The "
-                "first two are scaled, the third is not.")
-    return ("x @ weight + bias is not norm(linear(x)). Write the formula of norm down, put x @ W + b in for its input, "
-            "and collect what multiplies x.")

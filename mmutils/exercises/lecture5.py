@@ -1,28 +1,27 @@
 """The checks of lecture 5, WaveNet."""
 
 import math
+import operator
 
 import torch
 
-from mmutils.exercises.verdict import check, judge, wrong_dev_loss
+from mmutils.exercises.verdict import check, losses_of, recognised, wrong_dev_loss
 
 
-@check("E01")
-def e01_beat(answer, words, found):
+def _whole(x):
+    """x as int if it is a whole number of any kind, else None."""
+    return operator.index(x) if hasattr(x, "__index__") and not isinstance(x, bool) else None
+
+
+@check("E01", "logits_mine(X), from contexts (n, context_mine) to logits (n, 27)", "context_mine", "dev_loss_mine")
+def e01_beat(logits_of, context, quoted, words, found):
     """E01 of lecture 5: answer = (logits, context, dev_loss). logits(X): int64 (n, context) → (n, 27). Dev below 1.993.
 
     Scored on all of dev and test of split_words(words), and on 4,000 names of train. dev_loss: what the reader quotes.
     """
-    if not isinstance(answer, tuple) or len(answer) != 3:
-        return "the answer must be three things: (logits_mine, context_mine, dev_loss_mine)."
-    logits_of, context, quoted = answer
-    if not callable(logits_of):
-        return "logits_mine must be a function: contexts (n, context_mine) go in, logits (n, 27) come out."
-    if isinstance(context, bool) or not isinstance(context, int) or not 1 <= context <= 64:
+    if not 1 <= (_whole(context) or 0) <= 64:
         return f"context_mine is {context!r}; it must be a whole number from 1 to 64: how many characters the net sees."
-    losses, wrong = judge(logits_of, words, context, n_train=4000)
-    if wrong:
-        return wrong
+    losses = losses_of(logits_of, words, _whole(context), n_train=4000)
     if wrong := wrong_dev_loss(quoted, losses, words, below=1.993, least_gap=0.01):
         return wrong
     found.append(f"Dev {losses['dev']:.4f}, 4,000 names of train {losses['train']:.4f}; with {context} characters.")
@@ -30,28 +29,24 @@ def e01_beat(answer, words, found):
 
 def _tree_size(factors, n_hidden, n_embd=10, side=27):
     """Parameters of lecture 5's tree: table, each level's Linear (no bias) and batch norm, last Linear."""
-    total, fan_in = side * n_embd, n_embd
-    for n in factors:
-        total, fan_in = total + fan_in * n * n_hidden + 2 * n_hidden, n_hidden
-    return total + fan_in * side + side
+    fan_ins = [n_embd, *[n_hidden] * (len(factors) - 1)]
+    levels = sum(fan_in * n * n_hidden + 2 * n_hidden for fan_in, n in zip(fan_ins, factors, strict=True))
+    return side * n_embd + levels + n_hidden * side + side
 
 
-@check("E02")
-def e02_factors(answer, found):
+@check("E02", "factors_mine", "hidden_mine", "parameters_mine")
+def e02_factors(factors, hidden, parameters, found):
     """E02 of lecture 5: answer = (factors, hidden, parameters), a tree of eight characters as large as the lecture's.
 
     factors: whole numbers above 1 with the product 8, neither (2, 2, 2) nor (8,). hidden: neurons of each level, so
     that the tree has within 1% of 22,397 parameters (n_embd 10, 27 characters). parameters: how many it has.
     """
-    if not isinstance(answer, tuple) or len(answer) != 3:
-        return "the answer must be three things: (factors_mine, hidden_mine, parameters_mine)."
-    factors, hidden, parameters = answer
     if not isinstance(factors, (tuple, list)) or not factors:
         return f"factors_mine is {factors!r}; it must be a list of whole numbers, such as (2, 2, 2)."
     for n in (*factors, hidden, parameters):
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        if (_whole(n) or 0) < 1:
             return f"{n!r} is no whole number above 0, and factors, neurons and parameters all are."
-    factors = tuple(factors)
+    factors, hidden, parameters = tuple(map(_whole, factors)), _whole(hidden), _whole(parameters)
     if 1 in factors:
         return f"the factors {factors} have a 1: that level joins nothing."
     if math.prod(factors) != 8:
@@ -59,14 +54,16 @@ def e02_factors(answer, found):
                 f"less, their product must be 8.")
     if factors in ((2, 2, 2), (8,)):
         return f"{factors} is in the log already: the {'tree' if len(factors) == 3 else 'flat net'}. Find another one."
-    right = _tree_size(factors, hidden)
+    right, each = _tree_size(factors, hidden), hidden * len(factors)
     if parameters != right:
-        levels = len(factors)
-        why = {right - 2 * hidden * levels: " The gains and biases of the batch norms are missing, two a neuron.",
-               right - hidden * levels: " Each batch norm has two numbers for each neuron, a gain and a bias.",
-               right + hidden * levels: " The Linear layers in front of a batch norm have no bias.",
-               right - 270: " The table of embeddings is missing: 27 rows of 10 numbers.",
-               right - 27: " The bias of the last layer is missing."}.get(parameters, "")
+        why = recognised(lambda off: parameters == right + off, {
+            " The gains and biases of the batch norms are missing, two a neuron.": -2 * each,
+            " Each batch norm has two numbers for each neuron, a gain and a bias.": -each,
+            " The Linear layers in front of a batch norm have no bias.": each,
+            " The running mean and variance of a batch norm are no parameters: no gradient trains them.": 2 * each,
+            " The table of embeddings is missing: 27 rows of 10 numbers.": -270,
+            " The bias of the last layer is missing.": -27,
+            " The last layer is missing.": -27 * hidden - 27}) or ""
         return (f"with the factors {factors} and {hidden} neurons the tree has {right:,} parameters, not "
                 f"{parameters:,}.{why}")
     if abs(right - 22_397) > 224:
@@ -90,28 +87,28 @@ def _sees_the_future(pair):
     return False
 
 
-@check("E03")
-def e03_causal(answer, suspects, found):
+def _earlier(x, d):
+    """x (B, T, C) as it was d places earlier, zeros where there was nothing; later for a negative d."""
+    y = torch.zeros_like(x)
+    if 0 <= d < x.shape[1]:
+        y[:, d:] = x[:, :x.shape[1] - d]
+    return y if d >= 0 else _earlier(x.flip(1), -d).flip(1)
+
+
+@check("E03", "leaks_mine", "earlier_mine(x, d) returns x as it was d places earlier")
+def e03_causal(leaks, earlier, suspects, found):
     """E03 of lecture 5: answer = (leaks, earlier). leaks: the names of the suspects that let the future in (a set).
 
     suspects: dict of name → function (x, d) → (earlier, now). earlier(x, d): x (B, T, C) as it was d places earlier,
     zeros where there was nothing, in the same shape.
     """
-    if not isinstance(answer, tuple) or len(answer) != 2:
-        return "the answer must be two things: (leaks_mine, earlier_mine)."
-    leaks, earlier = answer
     leaks = {leaks} if isinstance(leaks, str) else {getattr(name, "__name__", name) for name in leaks}
     if unknown := leaks - suspects.keys():
         return f"there is no suspect {unknown.pop()!r}; there are {', '.join(suspects)}."
-    if not callable(earlier):
-        return "earlier_mine must be a function: earlier_mine(x, d) returns x as it was d places earlier."
     g = torch.Generator().manual_seed(2)
     for shape, d in (((2, 7, 3), 1), ((2, 7, 3), 2), ((3, 5, 2), 4), ((1, 4, 4), 4), ((1, 3, 2), 5)):
         x = torch.randn(shape, generator=g)
-        given, right = x.clone(), torch.cat([torch.zeros_like(x)[:, :d], x], 1)[:, :shape[1]]
-        if d > shape[1]:
-            right = torch.zeros_like(x)
-        y = earlier(x, d)
+        given, right, y = x.clone(), _earlier(x, d), earlier(x, d)
         if not isinstance(y, torch.Tensor):
             return f"earlier_mine returns a {type(y).__name__}, not a tensor."
         if not x.equal(given):
@@ -120,18 +117,18 @@ def e03_causal(answer, suspects, found):
         if y.shape != x.shape:
             return (f"{case} the shape is {tuple(y.shape)}; it must stay what it is: fill up d places in front, and "
                     f"cut as many off the end. (F.pad counts its pairs from the last dimension on.)")
-        if torch.equal(y, right):
-            continue
-        ahead = torch.cat([x, torch.zeros_like(x)[:, :d]], 1)[:, -shape[1]:]
-        if torch.equal(y, ahead):
-            return f"{case} it is x as it will be d places LATER: the future. Fill up in front, and cut at the end."
-        if torch.equal(y, torch.roll(x, d, 1)):
-            return f"{case} the last places come back at the front: the future. Put zeros there."
-        if torch.equal(y, x):
-            return f"{case} it is x itself, not moved at all."
-        if torch.equal(y[:, d:], right[:, d:]):
-            return f"{case} the first {d} places, before which there is nothing, must be zeros."
-        return f"{case} the values are not those of d places earlier."
+        y = y.to(x.dtype)
+        if not y.equal(right):
+            return f"{case} " + (recognised(y.equal, {
+                "it is x as it will be d places LATER: the future. Fill up in front, and cut at the end.":
+                    _earlier(x, -d),
+                "the last places come back at the front: the future. Put zeros there.": torch.roll(x, d, 1),
+                "it is x rolled the wrong way, and what falls out in front comes back at the end.":
+                    torch.roll(x, -d, 1),
+                "it is x itself, not moved at all.": x,
+                "the channels are moved, not the places: time is dimension 1.": _earlier(x.mT, d).mT,
+            }) or (f"the first {d} places, before which there is nothing, must be zeros."
+                   if y[:, d:].equal(right[:, d:]) else "the values are not those of d places earlier."))
     truth = {name for name, pair in suspects.items() if _sees_the_future(pair)}
     if wrongly := leaks - truth:
         return (f"{wrongly.pop()!r} does not see the future: in its picture nothing lies to the right of the dashed "
