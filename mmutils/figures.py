@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from IPython import get_ipython
 from matplotlib.artist import Artist
-from matplotlib.colors import LinearSegmentedColormap, ListedColormap, PowerNorm, TwoSlopeNorm, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from matplotlib.text import Text
@@ -113,19 +113,6 @@ def _axes(ax, figsize=None):
     return ax if ax is not None else plt.subplots(figsize=figsize)[1]
 
 
-def _blank(ax):
-    """Take away frame, grid and ticks: for drawings that are no plots."""
-    ax.grid(False)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.spines[:].set_visible(False)
-
-
-def _ink(colour):
-    """A colour for letters on white: darker, so that a thin stroke can be read."""
-    return tuple(0.66 * part for part in to_rgb(colour))
-
-
 class _EndLabels(Artist):
     """Labels of lines at their right ends, spread so that none covers another.
 
@@ -135,8 +122,7 @@ class _EndLabels(Artist):
     def __init__(self, ax, lines, names):
         super().__init__()
         self.lines = lines
-        self.labels = [Text(0, 0, name, color=_ink(line.get_color()), va="center", fontsize=10.0, linespacing=1.0)
-                       for name, line in zip(names, lines, strict=True)]
+        self.labels = [Text(text=name, va="center", fontsize=10.0) for name in names]
         ax.add_artist(self)
         self.set_clip_on(False)
         for label in self.labels:
@@ -146,11 +132,13 @@ class _EndLabels(Artist):
         """Set the labels to the heights of the last points, as near as their own heights allow."""
         box, ends = self.axes.bbox, []
         for line, label in zip(self.lines, self.labels, strict=True):
-            last = ([y for y in line.get_ydata()[-1000:] if not math.isnan(y)] or [-math.inf])[-1]
-            at = line.get_transform().transform((0, last))[1] if math.isfinite(last) else last * box.height
+            label.set_color(tuple(0.66 * part for part in to_rgb(line.get_color())))  # dark enough for letters on white
+            y = line.get_ydata(orig=False)
+            last = y[~np.isnan(y)][-1] if not np.isnan(y).all() else -math.inf
+            at = line.get_transform().transform((1, last))[1] if math.isfinite(last) else last
             ends.append((min(max(at, box.y0), box.y1), label))
         ends.sort(key=lambda end: end[0])
-        tall = np.array([label.get_window_extent(renderer).height for _, label in ends])
+        tall = np.array([label.get_window_extent(renderer).height for _, label in ends]) + renderer.points_to_pixels(2)
         # beside labels laid end to end, those that leave each other room never come down from one to the next
         laid = tall.cumsum() - tall / 2
         free = np.array([at for at, _ in ends]) - laid
@@ -176,8 +164,8 @@ def _name_lines(ax, width=18):
     lines = [line for line in ax.lines if not line.get_label().startswith("_")]
     names = [textwrap.fill(line.get_label(), width, break_on_hyphens=False) for line in lines]
     room = 72 * ax.get_position().height * ax.get_figure().get_figheight()
-    if 13 * sum(name.count("\n") + 1 for name in names) > room:
-        ax.legend()
+    if 14 * sum(name.count("\n") + 1 for name in names) > room:
+        ax.legend(ncols=math.ceil(len(lines) / 10))
     elif lines:
         _EndLabels(ax, lines, names)
 
@@ -299,7 +287,7 @@ def pairs(N, itos, *, title="", text=True, norm=None, ax=None):
             colour = "white" if dark else "black" if v else "#7b8a88"
             for y, what in ((i - 0.2, itos[i] + itos[j]), (i + 0.22, shown)):
                 # in_layout=False: a layout that measures each of these texts takes seconds
-                ax.text(j, y, what, ha="center", va="center", color=colour, fontsize=8 if len(what) < 5 else 6,
+                ax.text(j, y, what, ha="center", va="center", color=colour, fontsize=8 - 0.5 * max(0, len(what) - 3),
                         in_layout=False)
     ax.set_xticks(range(side), [itos[i] for i in range(side)])
     ax.set_yticks(range(side), [itos[i] for i in range(side)])
@@ -386,9 +374,9 @@ def word_loss(table, *, title="", ax=None):
     for k, (_, p, _, loss) in enumerate(table.rows):
         if math.isfinite(loss):
             ax.bar(k, loss, color=BLUE)
-            ax.text(k, loss + 0.015 * top, f"{p:.3f}", ha="center", fontsize=SMALL)
+            ax.text(k, loss + 0.015 * top, f"{p:.3f}".removeprefix("0"), ha="center", fontsize=SMALL)
             continue
-        arrow = ((-0.3, 0), (-0.3, 0.84), (-0.46, 0.84), (0, 0.94), (0.46, 0.84), (0.3, 0.84), (0.3, 0))
+        arrow = ((-0.28, 0), (-0.28, 0.82), (-0.4, 0.82), (0, 0.94), (0.4, 0.82), (0.28, 0.82), (0.28, 0))
         ax.add_patch(Polygon([(k + x, y) for x, y in arrow], transform=ax.get_xaxis_transform(), facecolor=RED,
                              edgecolor="white", hatch="//"))
         ax.text(k, 0.95, "p = 0", ha="center", va="bottom", fontsize=SMALL, transform=ax.get_xaxis_transform())
@@ -397,7 +385,7 @@ def word_loss(table, *, title="", ax=None):
         ax.axhline(mean, color="black", linestyle="--", linewidth=1)
         ax.text(len(losses) - 0.45, mean, f"mean {mean:.2f}", va="bottom", ha="right", fontsize=SMALL)
     ax.set_xticks(range(len(losses)), table["pair"])
-    ax.set(title=title, xlabel="pair (above each bar: its probability)", ylabel="−log p (nats)", ylim=(0, top),
+    ax.set(title=title, xlabel="pair (above it: p)", ylabel="−log p (nats)", ylim=(0, top),
            xlim=(-0.6, len(losses) - 0.4))
     ax.grid(axis="x", visible=False)
     return ax
@@ -441,13 +429,14 @@ def one_hot_picks_row(xenc, W, itos, *, example=0, title="", ax=None):
     ax = _axes(ax, (9, 5.4))
     n, side = xenc.shape
     W = W.detach().nan_to_num(0.0, 0.0, 0.0)  # weights of a run that went wrong can be drawn too
-    norm = TwoSlopeNorm(0, *(lambda top: (-top, top))(W.abs().max().item() or 1.0))
+    top = W.abs().max().item() or 1.0
     given = xenc.argmax(1).tolist()
     tall, at_W = max(side, 2 * n + 6), side + 4
     at_out = tall - n
     _one_hot_at(ax, xenc, 0, 0)
     for values, left, y in ((W, at_W, 0), (xenc.float() @ W, 0, at_out)):
-        ax.imshow(values.numpy(), cmap=SIGNED, norm=norm, aspect="auto", extent=(left, left + side, y + len(values), y))
+        ax.imshow(values.numpy(), cmap=SIGNED, vmin=-top, vmax=top, aspect="auto",
+                  extent=(left, left + side, y + len(values), y))
     picked = given[example]
     for left, y, rows, name in ((0, 0, given, f"xenc ({n}, {side})"), (at_W, 0, range(side), f"W ({side}, {side})"),
                                 (0, at_out, given, f"logits = xenc @ W ({n}, {side})")):
@@ -459,14 +448,13 @@ def one_hot_picks_row(xenc, W, itos, *, example=0, title="", ax=None):
             ax.text(left + j + 0.5, y - 0.15, itos[j], ha="center", va="bottom", fontsize=9)
         ax.text(left, y - 1.5, name, va="bottom")
         ax.add_patch(Rectangle((left, y + (picked if left == at_W else example)), side, 1, fill=False,
-                               edgecolor="black", linewidth=1.8))
-    arrow = {"arrowstyle": "->", "color": RED, "mutation_scale": 15, "linewidth": 1.8}
+                               edgecolor="black", linewidth=1.8, zorder=3))
+    arrow = {"arrowstyle": "->", "color": RED, "mutation_scale": 15, "linewidth": 1.8, "zorder": 4}
     ax.add_patch(FancyArrowPatch((picked + 0.5, example + 1), (at_W - 1.4, picked + 0.7),
                                  connectionstyle="arc3,rad=0.3", **arrow))
-    ax.add_patch(FancyArrowPatch((at_W - 1.4, picked + 1), (side + 0.2, at_out + example + 0.5),
-                                 connectionstyle="arc3,rad=0.25", **arrow))
-    _blank(ax)
-    ax.set(title=title, xlim=(-2, at_W + side), ylim=(tall + 0.2, -3))
+    ax.add_patch(FancyArrowPatch((at_W - 1.7, picked + 1), (side + 0.1, at_out + example + 0.5),
+                                 connectionstyle="angle,angleA=90,angleB=0,rad=8", **arrow))
+    ax.set(title=title, xlim=(-2, at_W + side + 0.3), ylim=(tall + 0.2, -3), xticks=[], yticks=[])
     return ax
 
 
@@ -613,8 +601,11 @@ def activation_stats(model, *, only="Tanh", limit=0.97):
     model: a list of layers with `.out`, or a torch.nn model that ran under watch(). only: the kinds of layers (names).
     A layer's number is its place in the whole list, from 0.
     """
-    rows = [[label, str(tuple(out.shape)), *_mean_std(out), 100 * (out.detach().abs() > limit).float().mean().item()]
-            for label, out in _watched(model, only)]
+    rows = []
+    for label, out in _watched(model, only):
+        mean, std = _mean_std(out)
+        full = math.nan if math.isnan(mean) else 100 * (out.detach().abs() > limit).float().mean().item()
+        rows.append([label, str(tuple(out.shape)), mean, std, full])
     return Table(["layer", "shape", "mean", "std", "% saturated"], rows, digits=2)
 
 
@@ -848,7 +839,7 @@ def gradient_image(grad, *, title="", xlabel="", ylabel="", ax=None):
     ax = _axes(ax)
     grad = grad.detach().float().nan_to_num(0.0, 0.0, 0.0)
     top = grad.abs().max().item() or 1.0
-    image = ax.imshow(grad.numpy(), cmap=SIGNED, norm=TwoSlopeNorm(0, -top, top), aspect="auto")
+    image = ax.imshow(grad.numpy(), cmap=SIGNED, vmin=-top, vmax=top, aspect="auto")
     ax.figure.colorbar(image, ax=ax)
     ax.grid(False)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
