@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from IPython import get_ipython
 from matplotlib.artist import Artist
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
+from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
@@ -377,8 +378,8 @@ def word_loss(table, *, title="", ax=None):
             ax.text(k, loss + 0.015 * top, f"{p:.3f}".removeprefix("0"), ha="center", fontsize=SMALL)
             continue
         arrow = ((-0.28, 0), (-0.28, 0.82), (-0.4, 0.82), (0, 0.94), (0.4, 0.82), (0.28, 0.82), (0.28, 0))
-        ax.add_patch(Polygon([(k + x, y) for x, y in arrow], transform=ax.get_xaxis_transform(), facecolor=RED,
-                             edgecolor="white", hatch="//"))
+        ax.add_collection(PolyCollection([[(k + x, y) for x, y in arrow]], transform=ax.get_xaxis_transform(),
+                                         facecolor=RED, edgecolor="white", hatch="//"), autolim=False)
         ax.text(k, 0.95, "p = 0", ha="center", va="bottom", fontsize=SMALL, transform=ax.get_xaxis_transform())
     if len(finite) == len(losses):
         mean = sum(losses) / len(losses)
@@ -625,7 +626,8 @@ def weight_stats(parameters):
     rows = []
     for i, p in _weights(parameters):
         mean, std = _mean_std(_gradient_of(f"weight {i}", p))
-        rows.append([f"weight {i}", str(tuple(p.shape)), mean, std, (p.grad.std() / p.data.std()).item()])
+        ratio = torch.tensor(std) / torch.tensor(_mean_std(p)[1])  # of tensors: 0 / 0 is nan
+        rows.append([f"weight {i}", str(tuple(p.shape)), mean, std, ratio.item()])
     return Table(["parameter", "shape", "mean", "std", "grad:data"], rows, digits=".1e")
 
 
@@ -682,9 +684,9 @@ def _std_beside(ax, stds, log):
     ax.set_xlabel("std by layer")
     ax.tick_params(axis="y", length=0, labelleft=False)
     ax.grid(axis="y", visible=False)
-    good = [std for std in stds if 0 < std < math.inf] or [1.0]
-    if not log:
-        ax.set_xlim(0, 1.15 * max(good))
+    good = [std for std in stds if 0 < std < math.inf]
+    if not (log and good):
+        ax.set_xlim(0, 1.15 * max(good, default=1.0))
         ax.locator_params(axis="x", nbins=3)
         return
     middle = math.sqrt(min(good) * max(good))  # at least a decade: what is level looks level

@@ -1,5 +1,7 @@
 """figures.py: each figure draws what its table says, on the Axes it is given, and leaves nothing else behind."""
 
+import base64
+import io
 import math
 
 import matplotlib
@@ -9,8 +11,10 @@ import torch.nn.functional as F
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from PIL import Image
 
 import mmutils
+from mmutils import figures
 from mmutils.figures import (
     BLUE,
     ORANGE,
@@ -63,6 +67,13 @@ def ticks(axis):
 
 def legend(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def end_labels(ax):
+    """The texts at the lines' ends, drawn: from the lowest to the highest."""
+    ax.figure.canvas.draw()
+    found, = (artist for artist in ax.get_children() if type(artist).__name__ == "_EndLabels")
+    return sorted(found.labels, key=lambda label: label.get_position()[1])
 
 
 def boxes(ax, colour=None):
@@ -163,6 +174,19 @@ def test_the_style_is_white_opaque_and_the_same_when_called_again():
     assert dict(matplotlib.rcParams) == once
 
 
+def test_a_notebook_keeps_a_figure_at_twice_its_size_white_and_small():
+    mmutils.use_style()
+    ax = loss_curve([3.0, 2.0, 2.5], window=2)
+    text, shown = figures._retina(ax.figure)
+    picture = Image.open(io.BytesIO(base64.b64decode(text)))
+    width, height = (int(96 * inches) for inches in ax.figure.get_size_inches())
+    assert shown == {"width": width, "height": height} and abs(picture.height - 2 * height) <= 1
+    assert picture.width == 2 * width and picture.mode == "P"
+    assert picture.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+    assert ax.figure.dpi == 96
+    assert figures._retina(plt.figure()) is None  # as IPython does with a figure on which nothing is
+
+
 # ----- Table ----------------------------------------------------------------------------------------------------------
 
 def test_a_table_prints_itself_aligned():
@@ -183,6 +207,15 @@ def test_a_table_has_columns_rows_and_digits():
 def test_a_tables_floats_may_be_large_or_none_at_all():
     lines = repr(Table(["loss"], [[math.inf], [math.nan], [12345.5]])).splitlines()
     assert lines[2:] == ["        inf", "        nan", "12,345.5000"]
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert repr(Table(["a"], [[-0.001], [0.004], [-0.0], [-0.006]], digits=2)).split()[2:] == ["0.00"] * 3 + ["-0.01"]
+
+
+def test_a_tables_floats_may_have_two_digits_that_count():
+    table = Table(["std"], [[0.000123], [-45.0], [0.0], [math.nan]], digits=".1e")
+    assert repr(table).split()[2:] == ["1.2e-04", "-4.5e+01", "0", "nan"] and table["std"][0] == 0.000123
 
 
 def test_a_table_without_rows_prints_its_headings():
@@ -233,7 +266,7 @@ def test_curves_draw_every_series_with_a_colour_and_dash_of_its_own():
     ax = curves([10, 20, 30], series, xlabel="step", ylabel="loss", log=True, mark=(20, 2, "here"))
     assert {label: line(ax, label) for label in series} == {label: ([10, 20, 30], y) for label, y in series.items()}
     assert len({drawn.get_color() for drawn in ax.lines}) == len({drawn.get_linestyle() for drawn in ax.lines}) == 3
-    assert legend(ax) == list(series)
+    assert [label.get_text() for label in end_labels(ax)] == ["two", "three", "one"] and ax.get_legend() is None
     assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "step", "loss")
     assert texts(ax) == ["here"] and ax.texts[0].xy == (20, 2)
 
@@ -244,6 +277,32 @@ def test_curves_of_a_group_share_their_colour_and_not_their_dash():
     dashes = [drawn.get_linestyle() for drawn in ax.lines]
     assert colours[0] == colours[1] != colours[2] == colours[3]
     assert dashes[0] == dashes[2] != dashes[1] == dashes[3]
+
+
+@pytest.mark.parametrize("ends", [[1, 1, 1, 1], [0, 0, 0, 9], [9, 9, 0, 0.01], [1, math.nan, math.inf, -math.inf]],
+                         ids=str)
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_labels_at_line_ends_lie_near_them_and_cover_neither_each_other_nor_the_axes(ends, scale):
+    mmutils.use_style()
+    ax = curves([1, 2], {f"line {i}": [1, end] for i, end in enumerate(ends)})
+    ax.set(yscale=scale, ylim=(0.005, 10))  # after the lines, as a notebook does
+    drawn = [label.get_window_extent() for label in end_labels(ax)]
+    assert all(below.y1 <= above.y0 for below, above in zip(drawn, drawn[1:], strict=False))
+    assert all(box.x0 > ax.bbox.x1 and box.x1 <= ax.figure.bbox.x1 for box in drawn)
+    assert drawn[0].y0 >= 0 and drawn[-1].y1 <= ax.figure.bbox.y1
+    order = [label.get_text() for label in end_labels(ax)]
+    known = sorted((end, f"line {i}") for i, end in enumerate(ends) if not math.isnan(end))
+    assert [name for name in order if name in dict(map(reversed, known))] == [name for _, name in known]
+
+
+def test_a_single_label_stands_at_the_height_of_its_lines_last_point():
+    ax = curves([1, 2, 3, 4], {"only": [1, 2, 3, None], "far": [9, 9, 9, 9]})
+    low, _ = end_labels(ax)
+    assert low.get_position()[1] == pytest.approx(ax.transData.transform((4, 3))[1])
+
+
+def test_more_lines_than_labels_fit_get_a_legend():
+    assert len(legend(curves([1, 2], {f"line {i}": [1, i] for i in range(30)}))) == 30
 
 
 # ----- losses ---------------------------------------------------------------------------------------------------------
@@ -291,7 +350,8 @@ def test_a_loss_curve_takes_losses_that_still_have_their_graph():
 
 def test_a_loss_curve_names_its_floor_and_its_axes():
     ax = loss_curve([3.0, 2.5], floor=2.45412, floor_name="bigram")
-    assert "bigram 2.4541" in legend(ax) and line(ax, "bigram 2.4541")[1] == [2.45412] * 2
+    assert "bigram 2.4541" in [label.get_text() for label in end_labels(ax)]
+    assert line(ax, "bigram 2.4541")[1] == [2.45412] * 2
     assert ax.get_xlabel() == "step" and "nats" in ax.get_ylabel()
 
 
@@ -428,7 +488,7 @@ def test_word_loss_draws_the_table_and_its_mean():
     assert [height for *_, height in boxes(ax, BLUE)] == table["-log"]
     assert ticks(ax.xaxis) == table["pair"]
     *above, mean = texts(ax)
-    assert all(f"{p:.3f}" in text for p, text in zip(table["probability"], above, strict=True))
+    assert all(float(text) == pytest.approx(p, abs=5.1e-4) for p, text in zip(table["probability"], above, strict=True))
     wanted = sum(table["-log"]) / 4
     assert float(mean.removeprefix("mean ")) == pytest.approx(wanted, abs=5e-3)
     assert any(list(drawn.get_ydata()) == [wanted] * 2 for drawn in ax.lines)
@@ -436,9 +496,27 @@ def test_word_loss_draws_the_table_and_its_mean():
 
 def test_word_loss_marks_an_impossible_pair_and_draws_no_mean():
     ax = word_loss(letter_losses("aa", P, STOI))
-    assert len(boxes(ax, RED)) == 1 and len(boxes(ax, BLUE)) == 2
+    assert len(boxes(ax, BLUE)) == 2 and len(arrows(ax)) == 1
     assert sum("p = 0" in text for text in texts(ax)) == 1 and not any("mean" in text for text in texts(ax))
     assert all(math.isfinite(height) for *_, height in boxes(ax)) and not ax.lines
+
+
+def arrows(ax):
+    """The upper ends of what is red and hatched, as shares of the axes' height."""
+    drawn = [arrow.get_transform().transform(arrow.get_paths()[0].vertices) for arrow in ax.collections
+             if arrow.get_hatch() and tuple(arrow.get_facecolor()[0]) == to_rgba(RED)]
+    return [ax.transAxes.inverted().transform(corners)[:, 1].max() for corners in drawn]
+
+
+def test_every_infinite_loss_leaves_the_page_at_the_same_height():
+    """Higher than each finite bar, whatever the other losses are, and whatever limits the axes get."""
+    for word in ("aa", "caa", "bb"):
+        ax = word_loss(letter_losses(word, P, STOI))
+        _, top = ax.get_ylim()
+        assert arrows(ax) == pytest.approx([0.94] * len(arrows(ax))) and arrows(ax)
+        assert all(height < 0.94 * top for *_, height in boxes(ax, BLUE))
+        ax.set_ylim(0, 100)
+        assert arrows(ax) == pytest.approx([0.94] * len(arrows(ax)))
 
 
 def test_word_loss_takes_a_word_of_impossible_pairs_only():
@@ -464,9 +542,10 @@ def test_one_hot_picks_row_frames_the_row_that_comes_out(weights, example, picke
     assert torch.equal(logits, weights.detach()[[2, 0, 3]])
     framed = [patch for patch in ax.patches if hasattr(patch, "get_xy") and patch.get_height() == 1]
     (_, first), (_, row), (_, last) = (patch.get_xy() for patch in framed)
-    assert row == picked and first == last
+    tops = [image.get_extent()[3] for image in ax.images]
+    assert [first - tops[0], row - tops[1], last - tops[2]] == [example, picked, example]
     assert ITOS[picked] in texts(ax)
-    assert {"xenc (3, 4)", "W (4, 4)", "logits (3, 4)"} <= set(texts(ax))
+    assert {"xenc (3, 4)", "W (4, 4)", "logits = xenc @ W (3, 4)"} <= set(texts(ax))
 
 
 def test_row_differences_sorts_the_rows_by_their_largest_difference():
