@@ -645,15 +645,15 @@ def update_stats(ud, parameters, *, last=0.1):
     return Table(["parameter", "shape", "log10(update:data)"], rows, digits=2)
 
 
-def _rows(ax, labels, columns=()):
+def _rows(ax, labels, columns=(), va="bottom"):
     """Give each label a row of the axes, the first on top, and write columns of (heading, texts) at their right."""
     n, right = len(labels), 0
-    ax.set_yticks(range(n - 1, -1, -1), labels, va="bottom" if columns is not None else "center")
+    ax.set_yticks(range(n - 1, -1, -1), labels, va=va)
     ax.set_ylim(-0.15, n)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
     ax.spines["left"].set_visible(False)
-    for heading, texts in columns or ():
+    for heading, texts in columns:
         right += 5.6 * max(map(len, (heading, *texts))) + 11
         for text, y in zip((heading, *texts), (n + 0.05, *range(n - 1, -1, -1)), strict=True):
             ax.annotate(text, (1, y), xycoords=ax.get_yaxis_transform(), xytext=(right, 0), ha="right", va="bottom",
@@ -757,7 +757,7 @@ def weight_gradients(parameters, *, title="Gradients of the weights", ax=None):
     ratios = weight_stats(parameters)["grad:data"]
     n = len(ratios)
     ax = _axes(ax, (9, 1.1 + 0.36 * n))
-    _rows(ax, [f"{i} {tuple(p.shape)}" for i, p in _weights(parameters)], None)
+    _rows(ax, [f"{i} {tuple(p.shape)}" for i, p in _weights(parameters)], va="center")
     good = [ratio for ratio in ratios if 0 < ratio < math.inf] or [1.0]
     ax.set(title=title, xlabel="std of the gradient : std of the data", ylim=(-0.6, n - 0.4), xscale="log",
            xlim=(min(min(good) / 2, max(good) / 12), max(good) * 6))
@@ -822,7 +822,7 @@ def saturation(h, *, limit=0.99, mark_dead=True, title="", ax=None):
     else:
         under = None
     full = h.detach().abs() > limit
-    dead = full.all(0) & torch.tensor(mark_dead)
+    dead = full.all(0) & mark_dead
     ax.imshow((full.int() + (full & dead).int()).numpy(), cmap=ListedColormap(["black", "white", RED]), vmin=0, vmax=2,
               aspect="auto")
     ax.grid(False)
