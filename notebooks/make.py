@@ -4,10 +4,8 @@
 """
 
 import argparse
-import base64
 import copy
 import datetime
-import io
 import os
 import shutil
 import subprocess
@@ -17,7 +15,6 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from PIL import Image  # matplotlib brings it
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -85,19 +82,7 @@ def strip(notebook):
                 output.pop("transient", None)
                 if "metadata" in output:                # a retina picture is shown at half its size
                     output.metadata = {k: v for k, v in output.metadata.items() if k == "image/png"}
-                if "image/png" in output.get("data", {}):
-                    output.data["image/png"] = smaller(output.data["image/png"])
     return notebook
-
-
-def smaller(png):
-    """A picture (base64 of a PNG) with a palette of 48 colours, which is enough for a plot: a third of the bytes."""
-    picture = Image.open(io.BytesIO(base64.b64decode(png)))
-    if picture.mode == "P":
-        return png
-    out = io.BytesIO()
-    picture.convert("RGB").quantize(48, kmeans=2, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-    return base64.b64encode(out.getvalue()).decode()
 
 
 def rerun(path):

@@ -115,10 +115,11 @@ def test_fresh_brings_a_notebook_back_and_keeps_the_readers(tool, tmp_path, caps
     assert [kept.read_text() for kept in (tmp_path / "kept").iterdir()] == ["changed"]
 
 
-def test_run_strips_what_is_not_tags_or_folding_and_keeps_a_failing_notebook_as_it_was(tool, tmp_path, capsys):
+def test_run_strips_what_is_no_tag_or_size_of_a_picture_and_keeps_a_failing_notebook_as_it_was(tool, tmp_path, capsys):
     nb = nbformat.v4.new_notebook(metadata={"widgets": {"a": 1}, "kernelspec": {"name": "other", "display_name": "x"}})
     nb.cells = [nbformat.v4.new_code_cell("print(1)", metadata={"tags": ["parameters"], "collapsed": True}),
-                nbformat.v4.new_code_cell("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+                nbformat.v4.new_code_cell("import matplotlib.pyplot as plt, mmutils\nmmutils.use_style()\n"
+                                          "plt.plot([1, 2])\nplt.show()",
                                           metadata={"jupyter": {"source_hidden": True, "outputs_hidden": True}}),
                 nbformat.v4.new_code_cell("import ipywidgets\nipywidgets.IntSlider()")]
     path = tmp_path / "notebooks/7_small.ipynb"
@@ -126,10 +127,10 @@ def test_run_strips_what_is_not_tags_or_folding_and_keeps_a_failing_notebook_as_
     assert tool.run(path)
     done = nbformat.read(path, as_version=4)
     assert done.metadata == tool.METADATA
-    assert [dict(cell.metadata) for cell in done.cells] == [{"tags": ["parameters"]},
-                                                            {"jupyter": {"source_hidden": True}}, {}]
+    assert [dict(cell.metadata) for cell in done.cells] == [{"tags": ["parameters"]}, {}, {}]
     assert done.cells[0].outputs[0].text == "1\n"
     assert done.cells[1].outputs[0].data["image/png"] and not done.cells[2].outputs
+    assert done.cells[1].outputs[0].metadata == {"image/png": {"width": 864, "height": 326}}
     assert [cell.execution_count for cell in done.cells] == [1, 2, 3]
 
     done.cells[0].source = "1 / 0"

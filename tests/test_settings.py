@@ -18,15 +18,14 @@ from tests.test_notebooks import ROOT, code_cells, each_notebook, tags
 START = """%reset -f
 import sys
 import mmutils
-from IPython.core import pylabtools
+from mmutils import figures
 some_words = mmutils.data.load_words()[::40]
 mmutils.load_words = lambda: list(some_words)
 sys.modules["mmutils.steps"]._bar = lambda max_steps, losses, label: range(min(max_steps, 3))
-def draw(figure, **how):
+def draw(figure):
     figure.set_layout_engine("none")
     figure.draw_without_rendering()
-    return "iVBORw0KGgo="
-pylabtools.print_figure = draw
+figures._retina = draw
 """
 
 

@@ -1,28 +1,14 @@
-"""watch, and the four pictures of lecture 3 with the tables beside them."""
+"""watch: every layer keeps what it put out, with its gradient, and nothing is left behind."""
 
 import copy
 import math
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from mmutils import figures, watch
-from mmutils.figures import (
-    activation_stats,
-    activations,
-    four_pictures,
-    gradient_image,
-    gradient_stats,
-    gradients,
-    saturation,
-    update_ratios,
-    update_stats,
-    weight_gradients,
-    weight_stats,
-)
+from mmutils import watch
 
 
 class Linear:
@@ -44,12 +30,6 @@ class Tanh:
 
     def parameters(self):
         return []
-
-
-@pytest.fixture(autouse=True)
-def no_figures_left():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -164,144 +144,3 @@ def test_watch_changes_no_results_and_no_weights(model):
 def test_watch_says_what_it_takes(wrong):
     with pytest.raises(TypeError, match="list of layers or a torch.nn model"), watch(wrong):
         pass
-
-
-# ----- the tables -----------------------------------------------------------------------------------------------------
-
-def test_activation_stats_are_those_of_the_outputs(run):
-    net, tanhs, _ = run
-    table = activation_stats(net, limit=0.5)
-    assert table.headings == ["layer", "shape", "mean", "std", "% saturated"] and len(table) == 2
-    for row, layer in zip(table.rows, tanhs, strict=True):
-        assert row[0].endswith("Tanh") and row[1] == "(32, 10)"
-        out = layer.out.detach()
-        full = 100 * (out.abs() > 0.5).float().mean().item()
-        assert row[2:] == pytest.approx([out.mean().item(), out.std().item(), full])
-
-
-def test_gradient_and_weight_stats_are_those_of_the_gradients(run):
-    net, tanhs, parameters = run
-    for row, layer in zip(gradient_stats(net).rows, tanhs, strict=True):
-        assert float(row[2]) == pytest.approx(layer.out.grad.mean().item(), rel=0.1)
-        assert float(row[3]) == pytest.approx(layer.out.grad.std().item(), rel=0.1)
-    matrices = [p for p in parameters if p.dim() == 2]
-    for row, p in zip(weight_stats(parameters).rows, matrices, strict=True):
-        assert row[1] == str(tuple(p.shape)) and float(row[3]) == pytest.approx(p.grad.std().item(), rel=0.1)
-        assert float(row[4]) == pytest.approx((p.grad.std() / p.data.std()).item(), rel=0.1)
-    if isinstance(net, nn.Module):
-        assert weight_stats(net).rows == weight_stats(parameters).rows
-
-
-def test_update_stats_are_the_mean_of_the_last_rows(run):
-    _, _, parameters = run
-    ud = [[-5.0] * len(parameters)] * 90 + [[-3.0 + i for i in range(len(parameters))]] * 10
-    table = update_stats(ud, parameters)
-    assert table["log10(update:data)"] == pytest.approx([-3.0 + i for i, p in enumerate(parameters) if p.dim() == 2])
-    assert update_stats(ud[:1], parameters)["log10(update:data)"][0] == pytest.approx(-5)
-
-
-def test_only_chooses_kinds_of_layers(run):
-    net, _, _ = run
-    assert len(activation_stats(net, only="Linear")) == 3
-    assert len(activation_stats(net, only=("Linear", "Tanh"))) == len(activation_stats(net, only=None)) == 5
-
-
-def test_what_is_missing_is_told(layers, model):
-    for net in (layers, model):
-        with pytest.raises(ValueError, match="Tanh has kept its output.*Linear, Tanh.*watch"):
-            activation_stats(net)
-    with watch(model):
-        model(X)
-    with pytest.raises(ValueError, match="Conv1d.*Linear, Tanh"):
-        activation_stats(model, only="Conv1d")
-    with pytest.raises(ValueError, match="has no gradient.*backward"):
-        gradient_stats(model)
-    with pytest.raises(ValueError, match="has no gradient.*backward"):
-        weight_stats(model)
-    with pytest.raises(ValueError, match="ud is empty"):
-        update_stats([], model)
-
-
-# ----- the pictures ---------------------------------------------------------------------------------------------------
-
-def legend(ax):
-    """The labels beside the axes, without the title over them."""
-    return [text.get_text() for text in ax.texts[1:]]
-
-
-def test_the_pictures_show_the_numbers_of_the_tables(run):
-    net, _, parameters = run
-    for row, text in zip(activation_stats(net).rows, legend(activations(net)), strict=True):
-        assert text == f"{row[0]}: {row[2]:+.2f} ± {row[3]:.2f}, {row[4]:.1f}%"
-    for row, text in zip(gradient_stats(net).rows, legend(gradients(net)), strict=True):
-        assert text == f"{row[0]}: {row[2]} ± {row[3]}"
-    for row, text in zip(weight_stats(parameters).rows, legend(weight_gradients(parameters)), strict=True):
-        assert f"weight {text}" == f"{row[0]} {row[1]}: {row[3]}, {row[4]}"
-
-
-def test_the_legend_has_a_stroke_for_each_label_and_is_inside_the_figure(run):
-    net, tanhs, _ = run
-    with plt.rc_context({"figure.constrained_layout.use": True}):       # as use_style() sets it
-        ax = activations(net)
-        ax.figure.canvas.draw()
-    assert len(ax.texts) == 1 + len(tanhs)
-    strokes, = ax.collections
-    assert [tuple(c) for c in strokes.get_colors()] == [tuple(line.get_color()) for line in ax.lines]
-    ends = strokes.get_transform().transform([(path.vertices[1]) for path in strokes.get_paths()])
-    for (x, y), text in zip(ends, ax.texts[1:], strict=True):
-        box = text.get_window_extent()
-        assert ax.bbox.x1 < x < box.x0 and box.y0 < y < box.y1
-        assert box.x1 <= ax.figure.bbox.x1
-    for draw in (activations, gradients):
-        assert not draw(net, legend=False).texts
-
-
-def test_a_histogram_is_a_density_of_the_values(run):
-    net, tanhs, _ = run
-    for line, layer in zip(activations(net).lines, tanhs, strict=True):
-        x, y = map(torch.tensor, line.get_data())
-        assert (y.sum() * (x[1] - x[0])).item() == pytest.approx(1, abs=1e-3)
-        assert x.abs().max() < 1.02 * layer.out.abs().max()
-
-
-def test_update_ratios_are_drawn_over_the_steps_with_a_line_at_minus_three(run):
-    _, _, parameters = run
-    ud = [[-2.0 - 0.1 * i] * len(parameters) for i in range(20)]
-    ax = update_ratios(ud, parameters, every=10)
-    *ratios, at_three = ax.lines
-    assert len(ratios) == sum(p.dim() == 2 for p in parameters)
-    assert list(ratios[0].get_xdata()) == list(range(0, 200, 10))
-    assert list(ratios[0].get_ydata()) == [row[0] for row in ud]
-    assert list(at_three.get_ydata()) == [-3, -3]
-
-
-@pytest.mark.parametrize("odd", [math.nan, math.inf, 0.0])
-def test_pictures_of_a_net_that_went_wrong_can_be_drawn(odd):
-    layer = Tanh()
-    layer.out = torch.full((4, 5), odd, requires_grad=True)
-    layer.out.grad = torch.full((4, 5), odd)
-    four_pictures([layer], [layer.out], [[odd]])
-    saturation(layer.out)
-    gradient_image(layer.out.grad)
-    plt.gcf().canvas.draw()
-
-
-def test_four_pictures_and_a_given_axes(run):
-    net, _, parameters = run
-    axes = four_pictures(net, parameters, [[-3.0] * len(parameters)] * 3, title="all four")
-    assert axes.shape == (2, 2) and all(ax.lines for ax in axes.flat)
-    _, ax = plt.subplots()
-    for draw in (lambda: activations(net, ax=ax), lambda: saturation(net[1].out, ax=ax),
-                 lambda: gradient_image(parameters[0].grad, ax=ax)):
-        assert draw() is ax
-
-
-def test_saturation_is_white_where_the_activation_is_beyond_the_limit():
-    h = torch.tensor([[1.0, -0.995, 0.5], [0.98, 0.0, -1.0]])
-    assert saturation(h).images[0].get_array().tolist() == [[1, 1, 0], [0, 0, 1]]
-
-
-def test_a_gradient_image_has_its_colours_centred_on_zero():
-    norm = gradient_image(torch.tensor([[3.0, -1.0]])).images[0].norm
-    assert (norm.vmin, norm.vcenter, norm.vmax) == (-3, 0, 3)
-    assert figures.gradient_image(torch.zeros(2, 2)).images[0].norm.vmax == 1
