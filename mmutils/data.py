@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 import random
+import re
 import tempfile
 import threading
 import time
@@ -24,6 +25,14 @@ URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
 SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 SECONDS = 10.0  # a download that has not ended by then is given up
 
+LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
+NO_CHARACTER = re.compile("[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd-\uffff]")
+# Seen by nobody, and no letter: byte order marks, zero-width spaces, direction marks, soft hyphens, fillers, tags.
+INVISIBLE = re.compile("[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+                       "\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e007f]")
+# Joiners and variation selectors: they change how Persian, Malayalam or Mongolian letters look. And what stands before.
+JOINERS = re.compile("([^\n{0}]?)([{0}]+)".format("\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef"))
+
 
 # ----- words ----------------------------------------------------------------------------------------------------------
 
@@ -33,14 +42,15 @@ def load_words(path=None, *, dedup=False):
     Without a path: the lecture's 32,033 names, from `data/names.txt` if that is there (its SHA-256 is checked), else
     downloaded to it; else, with one warning that says why, the stand-in `data/sampled_names.txt`.
 
-    Byte order marks, CRLF, blank lines and white space around a word are cleaned away, and every word is
-    NFC-normalised, so that "é" is one character however it was typed.
+    Byte order marks, CRLF, blank lines, white space around a word and characters that nobody sees are cleaned away;
+    white space inside a word becomes a space. Every word is NFC-normalised, so that "é" is one character however it
+    was typed. Joiners (U+200C, U+200D) stay in the scripts that need them.
 
     path:  str or Path of a UTF-8 text, in any alphabet.
     dedup: keep only the first of words that are equal.
 
     Raises FileNotFoundError if there is no such file (or no list at all), and ValueError if the file holds no word,
-    is not UTF-8 (with the line), or is a damaged copy of the lecture's list.
+    is not UTF-8 or holds a control character (with the line), or is a damaged copy of the lecture's list.
     """
     words = _lecture_words() if path is None else _parse(_read(path), str(path))
     return list(dict.fromkeys(words)) if dedup else words
@@ -66,8 +76,7 @@ def _lecture_words():
             raise ValueError(
                 f"data/names.txt is not the lecture's list: it has {len(content):,} bytes and SHA-256 {found[:12]}…, "
                 f"the list has 228,145 bytes and {SHA256[:12]}…. Perhaps it was edited, or a download broke off. "
-                f"Delete it and it will be fetched again; if it is a list of your own, rename it and pass its path: "
-                f"load_words('my_words.txt').")
+                f"Delete it and it will be fetched again; if it is a list of your own, rename it and pass its path.")
         return _parse(content, "data/names.txt")
 
     if os.environ.get("MMUTILS_TEST"):
@@ -181,7 +190,7 @@ def _read(path):
         with contextlib.suppress(OSError):
             near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
         hint = f" Did you mean {str(path.parent / near[0])!r}?" if near else " Check the path."
-        raise FileNotFoundError(f"{message}{hint} load_words() without a path gives the lecture's list.") from None
+        raise FileNotFoundError(f"{message}{hint} Without a path you get the lecture's list.") from None
     except IsADirectoryError:
         raise FileNotFoundError(f"{str(path)!r} is a folder. Pass the path of a text file, one word a line.") from None
 
@@ -198,12 +207,26 @@ def _parse(content, name):
         line = before.count(b"\n") + before.replace(b"\r\n", b"\n").count(b"\r") + 1
         raise ValueError(f"{name} is not UTF-8: line {line} has the byte 0x{error.object[error.start]:02x}, which no "
                          f"UTF-8 text can have there. Save the file again with the encoding UTF-8.") from None
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    words = [word for line in text.split("\n") if (word := line.strip())]
+    text = LINE_ENDS.sub("\n", text)
+    if found := NO_CHARACTER.search(text):
+        line, ch = text.count("\n", 0, found.start()) + 1, found[0]
+        what = "stands for a character that was lost" if ch == "\ufffd" else "no text should hold"
+        hint = ": perhaps it is UTF-16. Save it again with the encoding UTF-8." if ch == "\0" else ". Take it out."
+        raise ValueError(f"{name} has U+{ord(ch):04X} in line {line}, which {what}{hint}")
+    text = JOINERS.sub(_needed, INVISIBLE.sub("", text))
+    text = re.sub(r"[^\S\n]", " ", unicodedata.normalize("NFC", text))
+    words = [word for line in text.split("\n") if (word := line.strip(" \u200c"))]
     if not words:
         raise ValueError(f"{name} holds no words: it is empty or has only blank lines. "
                          f"Write one word on each line.")
     return words
+
+
+def _needed(found):
+    """Joiners as they are if the script of the character before them has a use for them; else that character alone."""
+    before = found[1]
+    script = unicodedata.name(before, "").split(" ")[0] if before > "\x7f" else "ASCII"
+    return before if script in ("ASCII", "LATIN", "GREEK", "CYRILLIC", "HEBREW") else found[0]
 
 
 # ----- vocabulary and splits ------------------------------------------------------------------------------------------

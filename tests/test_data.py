@@ -66,6 +66,40 @@ def test_words_are_nfc_normalised(write):
     assert load_words(write("e\u0301va\n\u212b\n")) == ["\u00e9va", "\u00c5"]
 
 
+@pytest.mark.parametrize(("text", "words"), [
+    ("emma\n\ufeffolivia\nav\ufeffa\n", ["emma", "olivia", "ava"]),
+    ("em\u200bma\n\u200eolivia\u200f\n\u202aav\xada\u202c\n\u2060\n", ["emma", "olivia", "ava"]),
+    ("emma\u2028olivia\u2029ava\vmia\fzoe\x85eve", ["emma", "olivia", "ava", "mia", "zoe", "eve"]),
+    ("new\tyork\nlos\xa0angeles\nsan\u3000jose\n", ["new york", "los angeles", "san jose"]),
+    ("em\u200dma\n\u200colivia\nav\ufe0fa\nя\u200cна\n", ["emma", "olivia", "ava", "яна"]),
+    ("e\u200b\u0301va\nanna\u200d\u0301\n", ["\u00e9va", "ann\u00e1"]),
+    ("\u3164\n\u2800anna\n", ["anna"]),
+], ids=["BOM in the middle", "zero width and direction", "separators of lines", "white space", "joiners", "before NFC",
+        "fillers"])
+def test_what_nobody_sees_becomes_no_letter(write, text, words):
+    assert load_words(write(text)) == words
+
+
+@pytest.mark.parametrize("word", ["می\u200cخواهم", "അവന\u0d4d\u200d", "ක\u0dca\u200dර", "র\u200d\u09cd\u09afা",
+                                  "❤\ufe0f", "👩\u200d🚀", "葛\U000e0100", "ᠠ\u180b", "נ\u05b8", "o'neil-smith", "½", "ﷺ", "۝"])
+def test_joiners_stay_where_a_script_needs_them_and_so_does_all_that_is_seen(write, word):
+    assert load_words(write(f"anna\n{word}\n\u200c{word}\u200c\n")) == ["anna", word, word]
+
+
+@pytest.mark.parametrize(("ch", "told"), [("\0", "UTF-16"), ("\x1b", "U+001B"), ("\b", "U+0008"), ("\x7f", "U+007F"),
+                                          ("\x9b", "U+009B"), ("\x1e", "U+001E"), ("\ufffd", "lost"),
+                                          ("\ufffe", "U+FFFE")])
+def test_a_control_character_is_told_with_its_line_and_code_point(write, ch, told):
+    message = message_of(ValueError, load_words, write(f"emma\r\nav{ch}a\nzoe\n"))
+    assert "my_words.txt" in message and f"U+{ord(ch):04X}" in message and "line 2" in message and told in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_byte_order_mark_is_told(write, encoding):
+    message = message_of(ValueError, load_words, write("emma\nava\n".encode(encoding)))
+    assert "UTF-16" in message and "line 1" in message and "U+0000" in message
+
+
 def test_order_and_repeats_stay_unless_dedup_is_asked_for(write):
     path = write("b\na\nb\nc\na\n")
     assert load_words(path) == ["b", "a", "b", "c", "a"]
@@ -103,7 +137,7 @@ def test_both_spellings_of_an_alphabet_give_the_same_data(write, names):
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path, monkeypatch):
     message = message_of(FileNotFoundError, load_words, tmp_path / "nowhere.txt")
-    assert "nowhere.txt" in message and "Check the path" in message and "load_words()" in message
+    assert "nowhere.txt" in message and "Check the path" in message and "Without a path" in message
     monkeypatch.chdir(tmp_path)
     message = message_of(FileNotFoundError, load_words, "nowhere.txt")
     assert "'nowhere.txt'" in message and repr(str(Path.cwd())) in message
@@ -174,7 +208,7 @@ def test_a_damaged_lecture_list_is_an_error_and_never_a_stand_in(tmp_path, monke
     (tmp_path / "sampled_names.txt").write_text("anna\n")
     message = message_of(ValueError, load_words)
     assert "data/names.txt" in message and "not the lecture's list" in message
-    assert f"{len(content)} bytes" in message and "Delete it" in message and "load_words('my_words.txt')" in message
+    assert f"{len(content)} bytes" in message and "Delete it" in message and "pass its path" in message
     assert str(tmp_path) not in message
 
 
