@@ -81,7 +81,8 @@ def test_what_nobody_sees_becomes_no_letter(write, text, words):
 
 
 @pytest.mark.parametrize("word", ["می\u200cخواهم", "അവന\u0d4d\u200d", "ක\u0dca\u200dර", "র\u200d\u09cd\u09afা",
-                                  "❤\ufe0f", "👩\u200d🚀", "葛\U000e0100", "ᠠ\u180b", "נ\u05b8", "o'neil-smith", "½", "ﷺ", "۝"])
+                                  "❤\ufe0f", "👩\u200d🚀", "葛\U000e0100", "ᠠ\u180b", "נ\u05b8", "o'neil-smith",
+                                  "½", "ﷺ", "۝"])
 def test_joiners_stay_where_a_script_needs_them_and_so_does_all_that_is_seen(write, word):
     assert load_words(write(f"anna\n{word}\n\u200c{word}\u200c\n")) == ["anna", word, word]
 
