@@ -179,6 +179,7 @@ E01_WRONG = {
     "the bigram, unsmoothed, double": ("one character of context",
                                        lambda N2, N1: normalised(N2.double()).expand(27, 27, 27)),
     "net weights": (["weights", "(27, 27, 27)"], lambda N2, N1: torch.randn(54, 27)),
+    "with an end sign": ("(28, 28, 28)", lambda N2, N1: torch.full((28, 28, 28), 1 / 28)),
     "a table of pairs": (["the shape is (27, 27)", "(27, 27, 27)"], lambda N2, N1: normalised(N2, 1)),
 }
 
@@ -196,7 +197,12 @@ E01_WRONG_SUMS = {
     "over the first axis": ("wrong axis", lambda N3: (N3 + 1) / (N3 + 1).sum(0, keepdim=True)),
     "without keepdim": ("dim 2", lambda N3: (N3 + 1) / (N3 + 1).sum(2)),
     "over all": ("all entries together", lambda N3: (N3 + 1) / (N3 + 1).sum()),
-    "logits": ("negative", lambda N3: (N3 + 1).log() - 3),
+    "logarithms": (["negative", "their logarithms: take exp"], lambda N3: normalised(N3, 1).log()),
+    "next character first": ("wrong axis", lambda N3: normalised(N3, 1).permute(2, 0, 1)),
+    "context swapped": ("two characters of context are swapped", lambda N3: normalised(N3, 0.01).transpose(0, 1)),
+    "pairs as columns": ("the shape is (27, 729)", lambda N3: normalised(N3, 1).view(729, 27).T),
+    "smoothed away": ("Smooth less", lambda N3: normalised(N3, 30)),
+    "logits": (["negative", "softmax"], lambda N3: (N3 + 1).log() - 3),
     "zeros": ("sums over dim 2", lambda N3: torch.zeros(27, 27, 27)),
     "rows empty": ("sums over dim 2", lambda N3: normalised(N3).nan_to_num(0)),
     "a trigram forgotten": ("probability 0", lambda N3: normalised(N3.where(N3.ne(N3.max()), 0)).nan_to_num(1 / 27)),
@@ -293,6 +299,33 @@ def test_e02_says_no_to_probabilities(wrong, own_words, stoi):
     wrong("not the bigram counts of train", e02_split, (train, dev, test, P), own_words)
 
 
+E02_WRONG = {
+    "two shuffles": (["of it are missing", "one shuffled copy"],
+                     lambda words: (*cut(shuffled(words))[:2], cut(shuffled(words, 4))[2]), None),
+    "by the alphabet": ("cut by the alphabet", lambda words: cut(sorted(words)), None),
+    "the last names first": ("the list cut in order", lambda words: (words[400:], words[:200], words[200:400]), None),
+    "dev counted too": ("N counts dev too", split_words, lambda train, dev, stoi: bigram_counts(train + dev, stoi)),
+    "transposed": ("it is transposed", split_words, lambda train, dev, stoi: bigram_counts(train, stoi).T),
+    "fake counts": ("fake counts are in it", split_words, lambda train, dev, stoi: bigram_counts(train, stoi) + 1),
+    "a dict": ("N_mine is a dict", split_words, lambda train, dev, stoi: {("a", "n"): 3}),
+    "start and end": ("(28, 28)", split_words, lambda train, dev, stoi: torch.zeros(28, 28)),
+}
+
+
+@pytest.mark.parametrize("telling, split, count", E02_WRONG.values(), ids=E02_WRONG)
+def test_e02_knows_the_usual_mistakes(verdict, own_words, stoi, telling, split, count):
+    train, dev, test = split(own_words)
+    N = bigram_counts(train, stoi) if count is None else count(train, dev, stoi)
+    result, told = verdict(e02_split, (train, dev, test, N), own_words)
+    assert result is False and all(x in told for x in ([telling] if isinstance(telling, str) else telling)), told
+
+
+@pytest.mark.parametrize("form", [torch.Tensor.double, torch.Tensor.tolist, torch.Tensor.numpy, list])
+def test_e02_takes_counts_of_any_form(right, own_words, stoi, form):
+    train, dev, test = split_words(own_words)
+    right(e02_split, (train, dev, test, form(bigram_counts(train, stoi))), own_words)
+
+
 def test_e02_says_no_to_three_things(wrong, own_words):
     wrong("four things", e02_split, split_words(own_words), own_words)
 
@@ -311,7 +344,8 @@ def sweep(words, on, fake_counts=FAKE_COUNTS, *, train=0, dots=2):
     """Losses of trigrams on one part of the split, as a dict over the fake counts."""
     stoi, _ = build_vocabulary(words)
     splits = split_words(words)
-    N = trigram_counts(words if train is None else splits[train], stoi, dots)
+    names = words if train is None else sum(splits[train], []) if isinstance(train, slice) else splits[train]
+    N = trigram_counts(names, stoi, dots)
     return {c: loss_of(normalised(N, c), splits[on], stoi) for c in fake_counts}
 
 
@@ -397,6 +431,44 @@ def test_e03_says_no_to_two_things(wrong, own_words, e03):
     wrong("three things", e03_smoothing, e03[:2], own_words)
 
 
+E03_WRONG = {
+    "bigrams": ("losses of bigrams", lambda words: bigram_sweep(words)),
+    "train and dev": ("from train and dev", lambda words: sweep(words, 1, train=slice(0, 2))),
+    "the sign": ("sign is turned around", lambda words: {c: -x for c, x in sweep(words, 1).items()}),
+    "bits": ("in bits", lambda words: {c: x / math.log(2) for c, x in sweep(words, 1).items()}),
+    "sums": ("sum over the examples", lambda words: {c: x * characters(words) for c, x in sweep(words, 1).items()}),
+    "perplexities": ("perplexity", lambda words: {c: x.exp() for c, x in sweep(words, 1).items()}),
+    "off by a little": ("your dev loss is", lambda words: {c: x + 0.01 for c, x in sweep(words, 1).items()}),
+}
+
+
+def bigram_sweep(words):
+    stoi, _ = build_vocabulary(words)
+    train, dev, _ = split_words(words)
+    X, Y = build_dataset(dev, stoi, 1)
+    N = bigram_counts(train, stoi)
+    return {c: -normalised(N, c)[X[:, 0], Y].log().mean() for c in FAKE_COUNTS}
+
+
+def characters(words):
+    return sum(len(word) + 1 for word in split_words(words)[1])
+
+
+@pytest.mark.parametrize("telling, losses", E03_WRONG.values(), ids=E03_WRONG)
+def test_e03_knows_the_usual_mistakes(wrong, own_words, e03, telling, losses):
+    losses = losses(own_words)
+    wrong(telling, e03_smoothing, (losses, min(losses, key=losses.get), e03[2]), own_words)
+
+
+def test_e03_knows_the_usual_test_losses(wrong, own_words, e03):
+    dev, best, _ = e03
+    other = FAKE_COUNTS[-1]
+    wrong("Which fake count has it?", e03_smoothing, (dev, dev[best].item(), e03[2]), own_words)
+    wrong(f"that of a fake count of {other}", e03_smoothing, (dev, best, sweep(own_words, 2)[other]), own_words)
+    wrong("has dev among its counts", e03_smoothing, (dev, best, sweep(own_words, 2, train=slice(0, 2))[best]),
+          own_words)
+
+
 def test_e03_tells_a_choice_that_would_be_the_best_on_test(wrong, own_words):
     words = own_words[:1500]  # of these, dev and test want another one
     dev, test = sweep(words, 1, [0.1, 0.2, 0.3]), sweep(words, 2, [0.1, 0.2, 0.3])
@@ -420,6 +492,13 @@ E04_WRONG = {
     "transposed": ("(27, 50) instead of (50, 27)", lambda W, xs: W[xs].T),
     "counts": ("before exp", lambda W, xs: W[xs].exp()),
     "probabilities": ("before exp", lambda W, xs: W[xs].softmax(1)),
+    "log-probabilities": ("before exp", lambda W, xs: W[xs].log_softmax(1)),
+    "one-hot, multiplied and added": ("one-hot vectors", lambda W, xs: (F.one_hot(xs, 27)[:, :, None] * W).sum(1)),
+    "eye, multiplied and added": ("one-hot vectors", lambda W, xs: (torch.eye(27)[xs][:, :, None] * W).sum(1)),
+    "bmm": ("matrix product", lambda W, xs: torch.bmm(torch.eye(27)[xs][None], W[None])[0]),
+    "the rows added up": ("(27,) instead of (50, 27)", lambda W, xs: W[xs].sum(0)),
+    "counted from 1": ("row of W", lambda W, xs: W[xs - 1]),
+    "no return": ("returns a NoneType", lambda W, xs: None),
     "one-hot": ("one-hot vectors", lambda W, xs: F.one_hot(xs, 27).float() @ W),
     "one-hot by hand": ("matrix product", lambda W, xs: torch.eye(27)[xs] @ W),
     "einsum": ("matrix product", lambda W, xs: torch.einsum("ni,ij->nj", torch.eye(27)[xs], W)),
@@ -476,6 +555,15 @@ E05_WRONG = {
     "detached": ("no gradient", lambda W, xs, ys: F.cross_entropy(W.detach()[xs], ys)),
     "one loss an example": ("one number", lambda W, xs, ys: F.cross_entropy(W[xs], ys, reduction="none")),
     "targets and inputs swapped": ("inputs and targets are swapped", lambda W, xs, ys: F.cross_entropy(W[ys], xs)),
+    "columns": ("the columns of W", lambda W, xs, ys: F.cross_entropy(W[:, xs].T, ys)),
+    "nll_loss of logits": ("F.nll_loss takes", lambda W, xs, ys: F.nll_loss(W[xs], ys)),
+    "mean over a table": ("zeros too", lambda W, xs, ys: -(F.one_hot(ys, 27) * W[xs].log_softmax(1)).mean()),
+    "log of the mean": ("Take logarithms first",
+                        lambda W, xs, ys: -W[xs].softmax(1)[range(len(ys)), ys].mean().log()),
+    "perplexity": ("perplexity", lambda W, xs, ys: F.cross_entropy(W[xs], ys).exp()),
+    "a small number inside": (["for large logits", "hides it"], lambda W, xs, ys: F.nll_loss(
+        (W[xs].softmax(1) + 1e-9).log(), ys)),
+    "no return": ("end without return", lambda W, xs, ys: None),
     "label smoothing": ("where the mean", lambda W, xs, ys: F.cross_entropy(W[xs], ys, label_smoothing=0.1)),
     "likelihood": ("where the mean", lambda W, xs, ys: F.cross_entropy(W[xs], ys).neg().exp()),
 }
@@ -549,6 +637,12 @@ E06_WRONG = {
     "uniform, double": ("no better than a uniform guess", lambda bigram, stoi: lambda context: [1 / 27] * 27),
     "misleading": ("no better than a uniform guess",
                    lambda bigram, stoi: lambda context: normalised(1 / (bigram(context) + 1e-3))),
+    "no context": ("probs_mine('') could not be used (IndexError", lambda bigram, stoi: lambda c: bigram(c[-1])),
+    "logarithms": ("logits, or logarithms", lambda bigram, stoi: lambda context: bigram(context).log()),
+    "the end last": ("'.' comes first", lambda bigram, stoi: lambda context: bigram(context).roll(-1)),
+    "a column": ("the shape (27, 1)", lambda bigram, stoi: lambda context: bigram(context)[:, None]),
+    "no return": ("end without return", lambda bigram, stoi: lambda context: None),
+    "the likeliest": ("probability 0", lambda bigram, stoi: lambda context: F.one_hot(bigram(context).argmax(), 27)),
     "a table": ("must be a function", lambda bigram, stoi: torch.full((27, 27), 1 / 27)),
 }
 

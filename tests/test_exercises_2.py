@@ -188,7 +188,7 @@ def test_the_checks_take_a_list_in_any_alphabet(right, wrong, own_words):
     net = trained(mlp, fresh(4, 30, side=side), train)
     right(e01_tuning, e01_answer(lambda X: mlp(net, X), words), words)
     right(e02_uniform_start, (math.log(side), lambda *sizes: fresh(*sizes, side=side)), words)
-    wrong("that of 16 characters", e02_uniform_start, (math.log(16), fresh), words)
+    wrong("the loss with 16 characters", e02_uniform_start, (math.log(16), fresh), words)
     wrong("[(17, 10), (30, 200), (200,), (200, 17), (17,)]", e02_uniform_start, (math.log(side), fresh), words)
     right(e03_direct, (trained(direct, fresh(4, 30, (1, 0.2, 0.01, 0.1, 0, 0.1), side=side), train), direct), words)
 
@@ -267,6 +267,8 @@ E01_WRONG = {
     "all in a row": (f"({9360 * 27},) instead of", lambda net, X: mlp(net, X).view(-1)),
     "one example": ("(27,) instead of", lambda net, X: mlp(net, X[:1])[0]),
     "a loss": ("the shape () instead of", lambda net, X: F.cross_entropy(mlp(net, X), X[:, 0])),
+    "logits and a loss": ("returns 2 things", lambda net, X: (mlp(net, X), 2.0)),
+    "no return": ("end without return", lambda net, X: None),
     "probabilities": ("before the softmax", lambda net, X: mlp(net, X).softmax(1)),
     "probabilities, double": ("before the softmax", lambda net, X: mlp(net, X).double().softmax(1)),
     "the likeliest character": ("probabilities", lambda net, X: F.one_hot(mlp(net, X).argmax(1), 27)),
@@ -317,7 +319,13 @@ E01_WRONG_LOSSES = {
     "a minibatch": (["over all of dev this net has", "one minibatch"],
                     lambda function, parts, stoi: loss_on(function, parts[1][:5], stoi)),
     "rounded": (["over all of dev this net has", "do not round"], rounded),
-    "bits": ("that is in bits", lambda function, parts, stoi: loss_on(function, parts[1], stoi) / math.log(2)),
+    "bits": ("in bits", lambda function, parts, stoi: loss_on(function, parts[1], stoi) / math.log(2)),
+    "as plotted": ("the logarithm of the loss that the plot shows",
+                   lambda function, parts, stoi: math.log10(loss_on(function, parts[1], stoi))),
+    "the perplexity": ("perplexity", lambda function, parts, stoi: math.exp(loss_on(function, parts[1], stoi))),
+    "base 10": ("to base 10", lambda function, parts, stoi: loss_on(function, parts[1], stoi) / math.log(10)),
+    "the sign": ("sign is turned", lambda function, parts, stoi: -loss_on(function, parts[1], stoi)),
+    "train and dev": ("over all of dev", lambda function, parts, stoi: loss_on(function, parts[0] + parts[1], stoi)),
     "nan": ("dev_loss_mine is nan", lambda function, parts, stoi: math.nan),
     "inf": ("dev_loss_mine is inf", lambda function, parts, stoi: math.inf),
     "in words": ("could not be used", lambda function, parts, stoi: "low"),
@@ -450,8 +458,10 @@ def test_e02_says_yes_on_the_lectures_list(right, lecture_words):
 
 UNIFORM_WRONG = {
     "bits": (math.log2(27), "natural logarithm"), "the probability": (1 / 27, "the probability of a uniform guess"),
-    "without the end": (math.log(26), "The '.' is one too"), "the sign": (-math.log(27), "−log"),
-    "base 10": (math.log10(27), "to base 10"), "the number": (27, "−log"), "what was seen": (17.77, "17.7700"),
+    "without the end": (math.log(26), "The '.' is one too"), "the sign": (-math.log(27), "sign is turned around"),
+    "base 10": (math.log10(27), "to base 10"), "the perplexity": (27, "perplexity"),
+    "what was seen": (17.77, "17.7700"),
+    "p log p": (math.log(27) / 27, "p · log p"), "of three characters": (3 * math.log(27), "−log"),
     "nan": (math.nan, "uniform_mine is nan"), "inf": (math.inf, "uniform_mine is inf"),
 }
 
@@ -485,6 +495,11 @@ E02_WRONG = {
     "another order": (SHAPES, lambda *sizes: fresh(*sizes)[::-1]),
     "two characters": (SHAPES, lambda n, m: [p[:2 * n] if p.shape == (3 * n, m) else p for p in fresh(n, m)]),
     "b1 in two dimensions": (SHAPES, lambda *sizes: [p[None] if p.dim() == 1 else p for p in fresh(*sizes)]),
+    "W1 of one character": (SHAPES, lambda n, m: [p[:n] if p.shape == (3 * n, m) else p for p in fresh(n, m)]),
+    "W2 divided by n_hidden only in W1": ("not within 0.05", lambda n, m: fresh(n, m, (1, 1 / m, 1, 1, 0))),
+    "no return": ("could not be used", lambda *sizes: None),
+    "a dict": ("could not be used", lambda *sizes: dict(zip("abcde", fresh(*sizes), strict=True))),
+    "a seed too": ("instead of", lambda *sizes: [*fresh(*sizes), 2147483647]),
     "a table": ("init_mine must be a function", fresh(10, 200)),
     "all zeros": ("Is a whole layer zero", lambda *sizes: fresh(*sizes, (0,) * 5)),
     "zero but for C": ("Is a whole layer zero", lambda *sizes: fresh(*sizes, (1, 0, 0, 0, 0))),
@@ -570,6 +585,11 @@ E03_WRONG = {
     "hidden layer forgotten": ("the hidden layer is not used", lambda p, X: embedded(p, X) @ p[5] + p[4]),
     "tanh forgotten": ("its tanh is missing", linear),
     "embeddings not side by side": ("one dimension too many", lambda p, X: mlp(p[:5], X)[:, None] + p[0][X] @ p[5][:4]),
+    "b2 twice": ("b2 is added twice", lambda p, X: direct(p, X) + p[4]),
+    "Wd once more": ("something else", lambda p, X: direct(p, X) + embedded(p, X) @ p[5]),
+    "h + emb": ("something else", lambda p, X: mlp(p[:5], X) * 2 + embedded(p, X) @ p[5]),
+    "b1 forgotten": ("something else", lambda p, X: direct([*p[:2], p[2] * 0, *p[3:]], X)),
+    "no return": ("end without return", lambda p, X: None),
     "probabilities": ("before the softmax", lambda p, X: direct(p, X).softmax(1)),
     "dropout left on": ("Switch dropout off", lambda p, X: F.dropout(direct(p, X))),
     "one example": ("instead of (9360, 27)", lambda p, X: direct(p, X[:1])),
@@ -587,6 +607,14 @@ def test_e03_says_no_to_a_function_with_parameters_of_its_own(wrong, own_words, 
         return direct(net_direct, X)
 
     wrong("take them from its argument", e03_direct, (net_direct, forward), own_words)
+
+
+@pytest.mark.parametrize("i, name", list(enumerate(("C", "W1", "b1", "W2", "b2", "Wd"))))
+def test_e03_says_no_to_a_parameter_of_the_page(wrong, own_words, net_direct, i, name):
+    def forward(parameters, X):
+        return direct([*parameters[:i], net_direct[i], *parameters[i + 1:]], X)
+
+    wrong(f"{name} is not taken from the argument", e03_direct, (net_direct, forward), own_words)
 
 
 def test_e03_says_no_to_a_net_trained_on_dev(wrong, own_words, parts):

@@ -251,6 +251,8 @@ def test_e01_names_the_one_that_is_not_zero(wrong, own_words, name, size):
 
 
 B2 = {
+    "uphill": ("goes against the gradient", lambda train: -trained(train, n=20)[4]),
+    "too short by a little": ("take more steps", lambda train: trained(train, n=25, lr=1.0)[4]),
     "untrained": ("b2 is zero too", lambda train: trained(train, n=0)[4]),
     "not updated": ("not in the list that is updated", lambda train: trained(train, still=["b2"])[4]),
     "trained too briefly": ("take more steps", lambda train: trained(train, n=10)[4]),
@@ -311,6 +313,8 @@ MOVED = {
     "all": ("names C, W1, W2, b1 besides b2", set(NAMES)),
     "another spelling": ("has 'B2' in it; the names are C, W1, b1, W2 and b2", {"B2"}),
     "both in one word": ("has 'b1, b2' in it", "b1, b2"),
+    "all biases": ("names b1 besides b2", ["b1", "b2"]),
+    "W1 and b2, as the loss falls": ("names W1 besides b2", {"W1", "b2"}),
     "an unknown name": ("has 'bias' in it", {"b2", "bias"}),
     "two unknown names": ("has 'bngain' in it", ["b2", "weight", "bngain"]),
     "an empty name": ("has '' in it", {""}),
@@ -352,6 +356,9 @@ PARAMETERS = {
     "b1 as a column": ("(20, 1)", lambda net: [*net[:2], net[2][:, None], *net[3:]]),
     "b2 of another size": ("(26,)", lambda net: [*net[:4], net[4][1:]]),
     "b2 as a column": ("(27, 1)", lambda net: [*net[:4], net[4][:, None]]),
+    "small instead of zero": ("W1 is not zero", lambda net: [net[0], net[1] + 1e-4, *net[2:]]),
+    "a module": ("could not be used", lambda net: nn.Linear(3, 3)),
+    "one is None": ("there is None", lambda net: [*net[:4], None]),
     "a number": ("could not be used", lambda net: 3),
 }
 
@@ -548,6 +555,13 @@ E02_WRONG = {
     "running_mean added": ("running_mean has the wrong sign", lambda lin, norm: fold(lin, norm, mean=-1)),
     "beta scaled": (THE_BIAS, lambda lin, norm: (fold(lin, norm)[0], fold(lin, norm, beta=0)[1] + norm.beta
                                                 * norm.gamma / (norm.running_var + norm.eps).sqrt())),
+    "beta subtracted": ("beta has the wrong sign", lambda lin, norm: fold(lin, norm, beta=-1)),
+    "running_mean divided, not multiplied": (THE_BIAS, lambda lin, norm: (fold(lin, norm)[0], fold(lin, norm, mean=0)[1]
+                                             - norm.running_mean / (norm.running_var + norm.eps).sqrt())),
+    "Bessel": (THE_FORMULA, lambda lin, norm: fold(lin, norm, std=(norm.running_var * 32 / 31 + norm.eps).sqrt())),
+    "gamma on the bias only": (THE_FORMULA, lambda lin, norm: (fold(lin, norm, gamma=0)[0], fold(lin, norm)[1])),
+    "gamma added": (THE_FORMULA, lambda lin, norm: (lin.weight / (norm.running_var + norm.eps).sqrt() + norm.gamma,
+                                                    fold(lin, norm)[1])),
     "no bias": (THE_BIAS, lambda lin, norm: (fold(lin, norm)[0], torch.zeros(8))),
     "both biases forgotten": ("running_mean is forgotten", lambda lin, norm: (fold(lin, norm)[0], norm.beta)),
     "bias in the order of another": (THE_BIAS, lambda lin, norm: (fold(lin, norm)[0], fold(lin, norm)[1].flip(0))),

@@ -92,7 +92,7 @@ def test_autograds_own_numbers_are_right_for_every_atom(judge, sizes, dtype):
     for name, d in net.d.items():
         result, told = judge(name, d, net=net)
         assert result is True, told
-        assert told == f"d{name}: right, {tuple(d.shape)}, equal to autograd's up to rounding.\n"
+        assert told == f"d{name}: right. Its shape is {tuple(d.shape)}, and it equals autograd's up to rounding.\n"
 
 
 def test_a_right_gradient_may_have_another_type_and_its_graph(judge, net):
@@ -129,15 +129,30 @@ def test_nothing_is_not_tried_yet(judge):
 
 
 def test_autograds_gradient_itself_is_no_answer(no, net):
-    no("the gradient that autograd has computed", "logits", net.atoms["logits"].grad)
-    no("the gradient that autograd has computed", "W1", net.atoms["W1"].grad)
+    for name in ("logits", "W1", "hprebn"):
+        grad = net.atoms[name].grad
+        for same in (grad, grad.detach(), grad[:], grad.view(-1), grad.T, grad.numpy()):
+            no("the gradient that autograd has computed", name, same)
+
+
+def test_a_gradient_of_the_page_is_no_answer_either(capsys, net):
+    handed_out = net.d["logits"].clone()
+    assert gradient(handed_out, net.atoms["logits"], net.loss, "dlogits_fast", given=[handed_out]) is False
+    assert "autograd has computed" in capsys.readouterr().out
+    assert gradient(handed_out.clone(), net.atoms["logits"], net.loss, "dlogits_fast", given=[handed_out]) is True
+    assert gradient(net.d["emb"], net.atoms["emb"], net.loss, given=[net.d["embcat"]]) is True
+
+
+@pytest.mark.parametrize("answer", [None, ..., [], (), [None], (None, None)], ids=str)
+def test_whatever_stands_for_nothing_is_not_tried_yet(judge, answer):
+    assert judge("logits", answer)[0] is None
 
 
 def test_a_broadcast_that_was_not_summed(no, net):
     no(["instead of (16, 1)", "copied", "over dimension 1."], "counts_sum_inv", net.atoms["counts"] * net.d["probs"])
     no(["instead of (1, 10)", "copied", "over dimension 0."], "bngain", net.atoms["bnraw"] * net.d["hpreact"])
     no(["instead of (27,)", "copied", "over dimension 0."], "b2", net.d["logits"])
-    no(["instead of (27,)", "over dimension 0 (the numbers would not be right yet)"], "b2", 2 * net.d["logits"])
+    no(["instead of (27,)", "over dimension 0. Even then it is right up to a factor of 2"], "b2", 2 * net.d["logits"])
 
 
 def test_a_sum_that_lost_its_dimension(no, net):
@@ -237,6 +252,70 @@ def test_the_sign_of_what_is_rounding_only_cannot_be_told(judge, net):
     assert judge("logit_maxes", -net.d["logit_maxes"])[0] is True
 
 
+PASSED_ON = {  # name → what comes from above, without the local factor
+    "probs": lambda d: d["logprobs"], "counts_sum_inv": lambda d: d["probs"].sum(1, keepdim=True),
+    "counts_sum": lambda d: d["counts_sum_inv"], "norm_logits": lambda d: d["counts"], "hpreact": lambda d: d["h"],
+    "bngain": lambda d: d["hpreact"].sum(0, keepdim=True), "bnraw": lambda d: d["hpreact"],
+    "bnvar_inv": lambda d: d["bnraw"].sum(0, keepdim=True), "bnvar": lambda d: d["bnvar_inv"],
+}
+
+
+@pytest.mark.parametrize("name", PASSED_ON)
+@pytest.mark.parametrize("sizes", [{}, {"n": 32, "n_embd": 10, "n_hidden": 64}], ids=str)
+def test_the_local_factor_left_out(no, name, sizes):
+    net = Net(**sizes)
+    no("passed through without the local factor: this is what comes", name, PASSED_ON[name](net.d), net=net)
+    no(["without the local factor", "-0.5 times what comes"], name, -0.5 * PASSED_ON[name](net.d), net=net)
+
+
+USUAL = {
+    "card 1, everywhere": ("logprobs", "takes no part in the loss", lambda d, a: torch.full((16, 27), -1 / 16)),
+    "card 1, no mean": ("logprobs", "factor of 16", lambda d, a: 16 * d["logprobs"]),
+    "card 2, the tensor": ("probs", "the numbers of the tensor itself", lambda d, a: a["probs"]),
+    "card 2, multiplied": ("probs", "upside down", lambda d, a: a["probs"] * d["logprobs"]),
+    "card 2, squared": ("probs", "not 1 / input²", lambda d, a: d["logprobs"] / a["probs"]**2),
+    "card 3, nothing summed": ("counts_sum_inv", ["over dimension 1. Even then", "without the local factor"],
+                               lambda d, a: d["probs"]),
+    "card 3, the other factor": ("counts_sum_inv", "the shape is right",
+                                 lambda d, a: (a["probs"] * d["probs"]).sum(1, keepdim=True)),
+    "card 4, the power": ("counts_sum", "lower by 1", lambda d, a: -(a["counts_sum"]**-1) * d["counts_sum_inv"]),
+    "card 5, a factor left out": ("counts", ["by the product was passed through without", "by the sum is right"],
+                                  lambda d, a: d["probs"] + d["counts_sum"]),
+    "card 5, and the other use": ("counts", ["product was passed through", "sum is missing"], lambda d, a: d["probs"]),
+    "card 6, the input": ("norm_logits", "of exp is its output", lambda d, a: a["norm_logits"] * d["counts"]),
+    "card 12, the input": ("hpreact", "1 − input²", lambda d, a: (1 - a["hpreact"]**2) * d["h"]),
+    "card 12, the square": ("hpreact", "only the output is squared", lambda d, a: (1 - a["h"])**2 * d["h"]),
+    "card 12, no square": ("hpreact", "must be squared", lambda d, a: (1 - a["h"]) * d["h"]),
+    "card 12, the sigmoid": ("hpreact", "the sigmoid's", lambda d, a: a["h"] * (1 - a["h"]) * d["h"]),
+    "card 15, divided": ("bnraw", "upside down", lambda d, a: d["hpreact"] / a["bngain"]),
+    "card 17, the power": ("bnvar", "lower by 1", lambda d, a: -0.5 * (a["bnvar"] + 1e-5)**-0.5 * d["bnvar_inv"]),
+    "card 18, no Bessel": ("bndiff2", "factor of 0.9375", lambda d, a: (d["bnvar"] / 16).expand(16, 10)),
+    "card 18, the sum": ("bndiff2", "factor of 15", lambda d, a: d["bnvar"].expand(16, 10)),
+    "card 19, a factor left out": ("bndiff", ["product was passed through", "power is right"],
+                                   lambda d, a: d["bnraw"] + 2 * a["bndiff"] * d["bndiff2"]),
+    "card 19, the other one": ("bndiff", ["product is right", "power was passed through"],
+                               lambda d, a: a["bnvar_inv"] * d["bnraw"] + d["bndiff2"]),
+    "card 19, both": ("bndiff", "product was passed through", lambda d, a: d["bnraw"] + d["bndiff2"]),
+    "card 26, the last one": ("C", "the shape is right", lambda d, a: d["C"].roll(1, 0)),
+    "a mean for a sum": ("b2", "factor of 0.0625", lambda d, a: d["logits"].mean(0)),
+    "a comma": ("W2", "a comma at the end", lambda d, a: (d["W2"],)),
+    "another card's": ("hpreact", "the shape is right", lambda d, a: d["hprebn"]),
+    "a maximum for the sum": ("b2", "the shape is right", lambda d, a: d["logits"].max(0).values),
+}
+
+
+@pytest.mark.parametrize("name, words, answer", USUAL.values(), ids=USUAL)
+def test_the_usual_mistakes_on_the_cards(no, net, name, words, answer):
+    no(words, name, answer(net.d, net.atoms))
+
+
+def test_zeros_in_both_are_no_achievement(no, judge, net):
+    one = net.d["probs"].clone()
+    one[0, net.Yb[0]] *= 2
+    no("94% of the entries that are not 0 in both are", "probs", one)
+    assert "none of the entries" in judge("probs", net.d["probs"] * torch.linspace(2, 3, 16)[:, None])[1]
+
+
 def test_a_small_constant_that_lost_its_place(no):
     net = Net(n=8, seed=3, dtype=torch.float64)
     no(["all but equal", "10⁻⁵"], "bnvar", -0.5 * net.atoms["bnvar"] ** -1.5 * net.d["bnvar_inv"], net=net)
@@ -280,7 +359,7 @@ def test_zeros_and_what_is_not_finite(no, net):
 
 def test_a_wrong_formula_is_told_with_its_largest_difference(no, net):
     d, a = net.d, net.atoms
-    wrong = (1 - a["hpreact"] ** 2) * d["h"]
+    wrong = (1 - a["hpreact"]) ** 3 * d["h"]
     off = (wrong - d["hpreact"]).abs()
     no(["the shape is right", f"{off.max().item():.1e}"], "hpreact", wrong)
     one = d["W2"].clone()
@@ -319,9 +398,9 @@ def test_whole_rows_are_spoken_of_only_where_something_is_looked_up(judge, net):
     assert "whole rows" not in told.lower() and "The shape is right" in told
 
 
-JUNK = ["emma", [], {}, object(), float, torch.zeros(0), torch.zeros(16, 27, dtype=torch.int64),
+JUNK = ["emma", {}, object(), float, torch.zeros(0), torch.zeros(16, 27, dtype=torch.int64),
         torch.zeros(16, 27) > 0, torch.zeros(16, 27, dtype=torch.complex64), torch.empty(16, 27, device="meta"),
-        np.array([{}, 3]), lambda: 3, 3, math.nan, (torch.zeros(16, 27),) * 2, torch.zeros(2, 16, 27), [None] * 16,
+        np.array([{}, 3]), lambda: 3, 3, math.nan, (torch.zeros(16, 27),) * 2, torch.zeros(2, 16, 27),
         torch.zeros(16, 27).to_sparse()]
 
 
@@ -339,7 +418,8 @@ def test_a_tensor_that_the_loss_does_not_depend_on_is_told(judge, capsys, net):
 
 # ----- E04: the whole backward pass -----------------------------------------------------------------------------------
 
-def by_hand(parameters, Xb, Yb, *, mean=1, biased=False, n_of_loss=1, tanh_of_input=False, add=True, sign=1):
+def by_hand(parameters, Xb, Yb, *, mean=1, biased=False, n_of_loss=1, tanh_of_input=False, add=True, sign=1,
+            no_tanh=False, n_of_grads=1, no_third=False, gain=True):
     """E04's answer, with switches for mistakes."""
     C, W1, b1, W2, b2, bngain, bnbias = parameters
     n = len(Xb)
@@ -351,12 +431,13 @@ def by_hand(parameters, Xb, Yb, *, mean=1, biased=False, n_of_loss=1, tanh_of_in
     h = torch.tanh(hpreact)
     logits = h @ W2 + b2
     loss = F.cross_entropy(logits, Yb) * n_of_loss
-    dlogits = sign * (F.softmax(logits, 1) - F.one_hot(Yb, 27)) / n * n_of_loss
+    dlogits = sign * (F.softmax(logits, 1) - F.one_hot(Yb, 27)) / n * n_of_loss * n ** (not n_of_grads)
     dh, dW2, db2 = dlogits @ W2.T, h.T @ dlogits, dlogits.sum(0)
-    dhpreact = (1 - (hpreact if tanh_of_input else h) ** 2) * dh
+    dhpreact = dh if no_tanh else (1 - (hpreact if tanh_of_input else h) ** 2) * dh
     dbngain, dbnbias = (bnraw * dhpreact).sum(0, keepdim=True), dhpreact.sum(0, keepdim=True)
     mean = n / (n - 1) if mean == "wrong" else 1
-    dhprebn = bngain * bnvar_inv / n * (n * dhpreact - mean * dbnbias - n / (n - 1) * bnraw * dbngain)
+    third = 0 if no_third else n / (n - 1) * bnraw * dbngain
+    dhprebn = (bngain if gain else 1) * bnvar_inv / n * (n * dhpreact - mean * dbnbias - third)
     dembcat, dW1, db1 = dhprebn @ W1.T, embcat.T @ dhprebn, dhprebn.sum(0)
     dC, demb = torch.zeros_like(C), dembcat.view(*Xb.shape, -1)
     if add:
@@ -378,13 +459,24 @@ def test_e04_right(right):
     ({"mean": "wrong"}, ["32 examples, db1 is the first", "0 up to rounding"]),
     ({"biased": True}, ["divided by n", "divides by n − 1"]),
     ({"n_of_loss": None}, "sum over the examples"),
-    ({"tanh_of_input": True}, ["dbngain is the first", "the shape is right"]),
-    ({"add": False}, ["32 examples, dC is the first", "index_add_", "C[X] +=", "All the others are right."]),
+    ({"tanh_of_input": True}, ["dbngain is the first", "the shape is right", "look at dh and dhpreact"]),
+    ({"no_tanh": True}, ["dbngain is the first", "1 − h², is missing"]),
+    ({"biased": True, "n_of_loss": 1}, "divided by n"),
+    ({"n_of_grads": 0}, ["db2 is the first", "up to a factor of 32", "look at dlogits"]),
+    ({"no_third": True}, ["dW1 is the first", "dhprebn"]),
+    ({"gain": False}, ["dW1 is the first", "dhprebn"]),
+    ({"add": False}, ["32 examples, dC is the first", "index_add_", "C[X] +=", "all the others are right."]),
     ({"sign": -1}, ["db2 is the first", "sign is turned around"])])
 def test_e04_wrong_formulas(wrong, mistake, words):
     def answer(p, X, Y):
         return by_hand(p, X, Y, **{k: len(X) if v is None else v for k, v in mistake.items()})
     wrong(words, e04_gradients, answer)
+
+
+def small():
+    """Parameters and a minibatch of a small net."""
+    net = Net()
+    return [p.detach() for p in net.parameters], net.Xb, net.Yb
 
 
 def test_e04_other_orders_shapes_and_counts(wrong):
@@ -399,6 +491,12 @@ def test_e04_other_orders_shapes_and_counts(wrong):
     wrong(["dW2", "transposed"], e04_gradients, changed(lambda grads: [*grads[:3], grads[3].T, *grads[4:]]))
     wrong(["dbngain", "keepdim"], e04_gradients, changed(lambda grads: [*grads[:5], grads[5][0], grads[6]]))
     wrong("two things", e04_gradients, lambda *a: by_hand(*a)[1])
+    wrong("two things", e04_gradients, lambda *a: None)
+    wrong("must be a function", e04_gradients, by_hand(*small())[1])
+    wrong(["dC", "rows are added up"], e04_gradients, changed(lambda grads: [grads[0].roll(1, 0), *grads[1:]]))
+    wrong("perplexity", e04_gradients, lambda *a: (by_hand(*a)[0].exp(), by_hand(*a)[1]))
+    wrong("the sign", e04_gradients, lambda *a: (-by_hand(*a)[0], by_hand(*a)[1]))
+    wrong("in bits", e04_gradients, lambda *a: (by_hand(*a)[0] / math.log(2), by_hand(*a)[1]))
     wrong("the loss is", e04_gradients, lambda *a: (by_hand(*a)[0] + 0.1, by_hand(*a)[1]))
     wrong("the loss is", e04_gradients, lambda *a: (math.nan, by_hand(*a)[1]))
 
@@ -441,6 +539,15 @@ def test_e04_without_autograd(wrong):
         return loss, [p.grad for p in parameters]
     wrong("calls backward()", e04_gradients, cheating)
 
+    def by_grad(parameters, X, Y):
+        with torch.enable_grad():
+            parameters = [p.clone().requires_grad_() for p in parameters]
+            loss, _ = by_hand(parameters, X, Y)
+            return loss, torch.autograd.grad(loss, parameters)
+    wrong("autograd's grad", e04_gradients, by_grad)
+    wrong("autograd's grad", e04_gradients, lambda p, X, Y: (
+        by_hand(p, X, Y)[0], list(torch.func.grad(lambda q: by_hand(q, X, Y)[0])(p))))
+
     def with_graph(parameters, X, Y):
         loss, _ = by_hand(parameters, X, Y)
         loss.backward()
@@ -448,7 +555,7 @@ def test_e04_without_autograd(wrong):
     wrong(["could not be used", "does not require grad"], e04_gradients, with_graph)
 
 
-@pytest.mark.parametrize("junk", ["emma", 3, [], {}, object(), lambda: 3, lambda *a: None, lambda *a: a,
+@pytest.mark.parametrize("junk", ["emma", 3, {}, object(), lambda: 3, lambda *a: None, lambda *a: a,
                                   lambda *a: (3, 3), lambda *a: (3.0, [1.0] * 7),
                                   lambda *a: ("emma", [torch.zeros(1)] * 7),
                                   int, torch.zeros(7)])

@@ -121,6 +121,10 @@ def test_e01_the_quoted_loss_is_that_of_dev(wrong, own_words, stoi):
     wrong("the loss on test", e01_beat, (net, 4, loss_on(net, test, stoi, 4)), own_words)
     wrong(["over all of dev", f"{on_dev:.4f}"], e01_beat, (net, 4, round(on_dev, 1) - 0.1), own_words)
     wrong("over all of dev", e01_beat, (net, 4, math.nan), own_words)
+    for quoted, words in ((math.log10(on_dev), "that the plot shows"), (math.exp(on_dev), "perplexity"),
+                          (on_dev / math.log(2), "in bits"), (-on_dev, "sign is turned around"),
+                          ("low", "could not be used")):
+        wrong(words, e01_beat, (net, 4, quoted), own_words)
 
 
 def test_e01_the_usual_wrong_nets(wrong, own_words, stoi):
@@ -129,6 +133,9 @@ def test_e01_the_usual_wrong_nets(wrong, own_words, stoi):
     wrong("dev was trained on", e01_beat, (overfit, 8, loss_on(overfit, dev, stoi, 8)), own_words)
     wrong("from 1 to 64", e01_beat, (overfit, 0, 2.0), own_words)
     wrong("from 1 to 64", e01_beat, (overfit, 8.0, 2.0), own_words)
+    wrong("from 1 to 64", e01_beat, (overfit, "8", 2.0), own_words)
+    wrong("could not be used", e01_beat, (overfit, 3, 2.0), own_words)  # a net of another context
+    wrong("returns 2 things", e01_beat, (lambda X: (overfit(X), 2.0), 8, 2.0), own_words)
     wrong("must be a function", e01_beat, (torch.zeros(3), 8, 2.0), own_words)
     wrong("three things", e01_beat, (overfit, 8), own_words)
     wrong("no better than a uniform guess", e01_beat,
@@ -158,9 +165,10 @@ def size(factors, n):
     return sum(t.numel() for t in [*tensors, torch.zeros(fan_in, 27), torch.zeros(27)])
 
 
-@pytest.mark.parametrize("factors, n", [((4, 2), 89), ([4, 2], 89), ((2, 4), 68)])
+@pytest.mark.parametrize("factors, n", [((4, 2), 89), ([4, 2], 89), ((2, 4), 68), ((np.int64(4), 2), 89),
+                                        ((4, 2), torch.tensor(89))])
 def test_e02_right(right, factors, n):
-    told = right(e02_factors, (factors, n, size(factors, n)))
+    told = right(e02_factors, (factors, n, size(factors, int(n))))
     assert f"{size(factors, n):,} parameters" in told
 
 
@@ -172,7 +180,8 @@ def test_the_lectures_tree_has_the_lectures_size():
     ((2, 2, 2), "in the log already: the tree"), ((8,), "in the log already: the flat net"),
     ((2, 2), "multiply to 4"), ((2, 2, 2, 2), "multiply to 16"), ((8, 1), "joins nothing"),
     ((), "list of whole numbers"), ((4.0, 2), "no whole number"), ((-4, -2), "no whole number"),
-    ((True, 8), "no whole number"), (8, "list of whole")])
+    ((True, 8), "no whole number"), (8, "list of whole"), ("4, 2", "list of whole"), ((4, "2"), "no whole number"),
+    ([(4, 2)], "no whole number"), ((8, 8), "multiply to 64"), ((4, 2, 1), "joins nothing")])
 def test_e02_factors_that_do_not_fit(wrong, factors, told):
     wrong(told, e02_factors, (factors, 89, 22_458))
 
@@ -180,6 +189,7 @@ def test_e02_factors_that_do_not_fit(wrong, factors, told):
 @pytest.mark.parametrize("off, told", [
     (-2 * 2 * 89, "gains and biases of the batch norms are missing"), (-2 * 89, "two numbers for each neuron"),
     (2 * 89, "have no bias"), (-270, "table of embeddings is missing"), (-27, "bias of the last layer is missing"),
+    (2 * 2 * 89, "no parameters: no gradient trains them"), (-27 * 89 - 27, "The last layer is missing"),
     (1, "not 22,459")])
 def test_e02_a_wrong_count_is_told_why(wrong, off, told):
     wrong([told, "22,458 parameters"], e02_factors, ((4, 2), 89, 22_458 + off))
@@ -227,6 +237,13 @@ WRONG = {
     "the future": (lambda x, d: F.pad(x, (0, 0, 0, d))[:, -x.shape[1]:], "LATER: the future"),
     "roll": (lambda x, d: torch.roll(x, d, 1), "come back at the front"),
     "itself": (lambda x, d: x, "not moved at all"),
+    "rolled the other way": (lambda x, d: torch.roll(x, -d, 1), "rolled the wrong way"),
+    "rolled along the batch": (lambda x, d: torch.roll(x, d, 0), "earlier"),
+    "cut in front": (lambda x, d: F.pad(x, (0, 0, d, 0))[:, d:], "not moved at all"),
+    "padded at both ends": (lambda x, d: F.pad(x, (0, 0, d, d)), "must stay what it is"),
+    "too short": (lambda x, d: x[:, :-d], "must stay what it is"),
+    "half as far": (lambda x, d: earlier(x, d // 2), "not moved at all"),
+    "no return": (lambda x, d: None, "returns a NoneType"),
     "too long": (lambda x, d: F.pad(x, (0, 0, d, 0)), "must stay what it is"),
     "channels": (lambda x, d: F.pad(x, (d, 0))[:, :, :x.shape[2]], "the channels are moved"),
     "always one": (lambda x, d: earlier(x, 1), "not those of d places earlier"),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from mmutils.data import build_dataset, build_vocabulary, split_words
-from mmutils.exercises.verdict import SLACK, Calls, Wrong, check, number, recognised, tensor
+from mmutils.exercises.verdict import SLACK, Calls, Wrong, as_tensor, check, close_to, number, recognised, usual_losses
 
 
 def _counts(words, stoi, context):
@@ -26,8 +26,8 @@ def _loss(P, n):
     return -torch.xlogy(n, P / P.sum(-1, keepdim=True).clamp(min=1e-300)).sum().item() / n.sum().item()
 
 
-def _ask_probabilities(P, how):
-    """Raise Wrong if the last axis of P does not hold probabilities. how: P's axes in words."""
+def _ask_probabilities(P):
+    """Raise Wrong if P[i, j] are not the probabilities of the next character."""
     def near_one(sums):
         return torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
@@ -37,20 +37,19 @@ def _ask_probabilities(P, how):
         raise Wrong("some entries are nan: 0 / 0, the rows of contexts that never occur. Add fake counts before you "
                     "divide.")
     if (P < 0).any():
-        raise Wrong("some probabilities are negative. "
-                    + ("These are their logarithms: take exp." if near_one(P.exp().sum(-1)) else
-                       "Are these logits, or logarithms? A softmax over the last axis makes probabilities of logits."))
-    if near_one(P.sum(-1)):
+        raise Wrong("some probabilities are negative. " + (
+            "These are their logarithms: take exp." if near_one(P.exp().sum(2)) else
+            "Are these logits, or logarithms? A softmax over the last axis makes probabilities of logits."))
+    sums, how = P.sum(2), "P[i, j] must be the distribution of the next character, so P.sum(2) must be 1 everywhere."
+    if near_one(sums):
         return
-    last = P.dim() - 1
-    for other in range(last):
+    for other in (0, 1):
         if near_one(P.sum(other)):
-            raise Wrong(f"it is normalised over the wrong axis: the sums over dim {other} are 1, those over dim {last} "
-                        f"are not. {how} A sum without keepdim=True, or over another dim, does that without an error.")
+            raise Wrong(f"it is normalised over the wrong axis: the sums over dim {other} are 1, those over dim 2 are "
+                        f"not. {how} A sum without keepdim=True, or over another dim, does that without an error.")
     if abs(P.sum().item() - 1) < 1e-3:
         raise Wrong(f"all entries together sum to 1, but each row of its own must. {how}")
-    sums = P.sum(-1)
-    raise Wrong(f"the sums over dim {last} must all be 1, but go from {sums.min():.4f} to {sums.max():.4f}. {how}")
+    raise Wrong(f"the sums over dim 2 must all be 1, but go from {sums.min():.4f} to {sums.max():.4f}. {how}")
 
 
 @check("E01", "P3")
@@ -61,7 +60,7 @@ def e01_trigram(P, words, found):
     """
     stoi, _ = build_vocabulary(words)
     side = len(stoi)
-    P = tensor(P)
+    P = as_tensor(P)
     if P.shape == (side * side, side):
         P = P.reshape(side, side, side)
     if P.shape == (2 * side, side):
@@ -69,7 +68,7 @@ def e01_trigram(P, words, found):
                 f"probabilities it predicts: ({side}, {side}, {side}).")
     if P.shape != (side, side, side):
         return f"the shape is {tuple(P.shape)}, but ({side}, {side}, {side}) is needed: two characters, then the next."
-    _ask_probabilities(P, "P[i, j] must be the distribution of the next character, so P.sum(2) must be 1 everywhere.")
+    _ask_probabilities(P)
     n = _counts(words, stoi, 2)
     # a model that learned the first letters puts them near their frequencies; one padded with one '.' never saw them
     if (P[0, 0].double() - n[0, 0].double() / n[0, 0].sum()).abs().sum() > 0.5:
@@ -120,7 +119,7 @@ def e02_split(train, dev, test, N, words, found):
                     "dev and test would hold boys' names only; or they are cut by the alphabet. Shuffle a copy first.")
     if isinstance(N, dict):
         return f"N_mine is a dict. Put its counts into a table, ({side}, {side}): N[i, j] for j after i."
-    N = tensor(N)
+    N = as_tensor(N)
     if N.shape != (side, side):
         return f"N has the shape {tuple(N.shape)}; bigram counts are ({side}, {side})."
     n = {name: _counts(part, stoi, 1) for name, part in parts.items()}
@@ -150,43 +149,36 @@ def e03_smoothing(dev_losses, best, test_loss, words, found):
     stoi, _ = build_vocabulary(words)
     train, dev, test = (_counts(part, stoi, 2) for part in split_words(words))
 
-    def losses(N, n, scale=1.0):
-        return {c: scale * _loss(N + c, n) for c in dev_losses}
-
     def same(x, y):  # without smoothing both are inf or nan
         return abs(x - y) < SLACK or not (math.isfinite(x) or math.isfinite(y))
 
-    given, right, on_test = {c: number(loss) for c, loss in dev_losses.items()}, losses(train, dev), losses(train, test)
-    finite = {c: loss for c, loss in given.items() if math.isfinite(loss)}
+    given, right = {c: number(loss) for c, loss in dev_losses.items()}, {c: _loss(train + c, dev) for c in dev_losses}
+    finite, on_test = [c for c in given if math.isfinite(given[c])], {c: _loss(train + c, test) for c in given}
     if len(finite) < 2:
         return "at least two of the dev losses must be finite, to choose from: try more fake counts above 0."
-    c = next((c for c in given if not same(given[c], right[c])), None)
-    if c is not None:
-        return recognised(lambda others: all(same(given[c], others[c]) for c in others), {
-            "these losses are those of the test names: the smoothing was chosen on test. Then nothing is left to tell "
-            "how good the choice is. Compare on dev; score test once, at the end.": on_test,
-            "these losses are those of the train names, where the smallest smoothing always looks best. Compare on "
-            "dev.": losses(train, train),
-            "the counts come from the whole list, dev included. Count the train names only.":
-                losses(train + dev + test, dev),
-            "the counts come from train and dev. Count the train names only.": losses(train + dev, dev),
-            "these are the losses of bigrams. Two characters of context were asked for.":
-                losses(train.sum(0), dev.sum(0)),
-            "the sign is turned around: a likelihood goes up, a loss must go down.": losses(train, dev, -1.0),
-            "these losses are in bits (logarithm to base 2). The lecture counts in nats: the natural logarithm.":
-                losses(train, dev, 1 / math.log(2)),
-            "these are sums over the characters of dev. Take the mean.": losses(train, dev, dev.sum().item()),
-        }) or (f"with a fake count of {c} your dev loss is {given[c]:.4f}; trigram counts of the train names give "
-               f"{right[c]:.4f}. Take split_words(words), two dots in front of each name, and the mean over all of "
-               f"dev's characters.")
-    lowest = min(finite, key=finite.get)
+    for c in given:
+        if not same(given[c], right[c]):
+            return recognised(close_to(given[c]), {
+                "these losses are those of the test names: the smoothing was chosen on test. Then nothing is left to "
+                "tell how good the choice is. Compare on dev; score test once, at the end.": on_test[c],
+                "these losses are those of the train names, where the smallest smoothing always looks best. Compare on "
+                "dev.": _loss(train + c, train),
+                "the counts come from the whole list, dev included. Count the train names only.":
+                    _loss(train + dev + test + c, dev),
+                "the counts come from train and dev. Count the train names only.": _loss(train + dev + c, dev),
+                "these are the losses of bigrams. Two characters of context were asked for.":
+                    _loss(train.sum(0) + c, dev.sum(0))} | usual_losses(right[c], dev.sum().item())
+            ) or (f"with a fake count of {c} your dev loss is {given[c]:.4f}; trigram counts of the train names give "
+                  f"{right[c]:.4f}. Take split_words(words), two dots in front of each name, and the mean over all of "
+                  f"dev's characters.")
+    lowest = min(finite, key=given.get)
     if best != lowest:
         extra = (" It is the best one on test: do not choose there." if best == min(finite, key=on_test.get) else
                  " That is the loss. Which fake count has it?" if abs(number(best) - given[lowest]) < SLACK else "")
         return f"the lowest dev loss, {given[lowest]:.4f}, belongs to {lowest}, but you chose {best}.{extra}"
     test_loss = number(test_loss)
     if not abs(test_loss - on_test[best]) <= SLACK:
-        return recognised(lambda x: abs(x - test_loss) < SLACK, {
+        return recognised(close_to(test_loss), {
             "test_loss is the dev loss again. Score the test names with the chosen fake count.": given[best],
             "test_loss has dev among its counts. Count the train names only.": _loss(train + dev + best, test)} | {
             f"test_loss is that of a fake count of {c}, and you chose {best}.": loss for c, loss in on_test.items()
@@ -226,24 +218,19 @@ def e04_index(function, found):
 @check("E05", "loss_mine(W, xs, ys) → the loss")
 def e05_cross_entropy(function, found):
     """E05 of lecture 1: function(W, xs, ys) → the mean negative log likelihood by F.cross_entropy, and only that."""
-    def loss_of(W, xs=None, ys=None):
-        return torch.as_tensor(function(W, examples[0] if xs is None else xs, examples[1] if ys is None else ys))
+    def loss_of(W, xs, ys):
+        return torch.as_tensor(function(W, xs, ys))
 
     g = torch.Generator().manual_seed(2)
     W = torch.randn((27, 27), generator=g).requires_grad_()
-    examples = xs, ys = torch.randint(27, (2, 200), generator=g)
-    given, logits = loss_of(W), W.detach()[xs]
+    xs, ys = torch.randint(27, (2, 200), generator=g)
+    given, logits = loss_of(W, xs, ys), W.detach()[xs]
     if given.shape != ():
         return f"it returns the shape {tuple(given.shape)}; a loss is one number, the mean over the examples."
     loss, right = given.item(), F.cross_entropy(logits, ys).item()
     if not abs(loss - right) < 1e-4:
-        if why := recognised(lambda x: abs(x - loss) < 1e-4, {
-                "the sign is turned around: a likelihood goes up, a loss must go down.": -right,
-                "this is the sum over the examples. Take the mean, so that losses of any number of them compare.":
-                    right * len(xs),
+        if why := recognised(close_to(loss, 1e-4), usual_losses(right, len(xs)) | {
                 "this is the mean over all entries of a table, zeros too. Take the mean over the examples.": right / 27,
-                "this is in bits (logarithm to base 2). The lecture counts in nats: the natural logarithm.":
-                    right / math.log(2),
                 "F.cross_entropy takes logits: it does the softmax itself. Here it got probabilities.":
                     F.cross_entropy(logits.softmax(1), ys).item(),
                 "F.nll_loss takes log-probabilities, and here it got logits. F.cross_entropy does both steps.":
@@ -255,7 +242,7 @@ def e05_cross_entropy(function, found):
                 "these are the columns of W. The logits of an example are a row: W[xs].":
                     F.cross_entropy(W.detach().T[xs], ys).item()}):
             return why
-        extra, at_zero = loss - right, loss_of(torch.zeros(27, 27)).item()
+        extra, at_zero = loss - right, loss_of(torch.zeros(27, 27), xs, ys).item()
         # a penalty depends on W alone: other examples must give the same one
         others = loss_of(W.detach(), ys, xs).item() - F.cross_entropy(W.detach()[ys], xs).item()
         if extra > 0 and abs(at_zero - math.log(27)) < 1e-4 and abs(others - extra) < 1e-4:
@@ -263,7 +250,7 @@ def e05_cross_entropy(function, found):
                     f"{extra / (W**2).mean().item():.3g} times the mean of W²). Train on loss + penalty if you like, "
                     f"but report the loss alone: only that compares with other models.")
         return f"it gives {loss:.4f} where the mean negative log likelihood is {right:.4f}."
-    large, right = loss_of(1000 * W.detach()).item(), F.cross_entropy(1000 * logits, ys).item()
+    large, right = loss_of(1000 * W.detach(), xs, ys).item(), F.cross_entropy(1000 * logits, ys).item()
     if not abs(large - right) < 1e-3 * right:
         why = ("something added inside the logarithm, or cut off, hides it" if math.isfinite(large) else
                "exp of a large number overflows")
@@ -288,9 +275,10 @@ def e06_own_model(probs, words, found):
             context = word[:k]
             if context not in seen:
                 try:
-                    p = tensor(probs(context)).double()
+                    p = probs(context)
                 except Exception as error:
                     return f"probs_mine({context!r}) could not be used ({type(error).__name__}: {error})."
+                p = as_tensor(p).double()
                 if p.shape != (side,):
                     return f"probs_mine({context!r}) has the shape {tuple(p.shape)}; ({side},) is needed, '.' first."
                 if p.isnan().any() or (p < 0).any() or abs(p.sum().item() - 1) > 1e-3:

@@ -6,7 +6,18 @@ import torch
 import torch.nn.functional as F
 
 from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, split_words
-from mmutils.exercises.verdict import check, entropy, floor_of, losses_of, number, recognised, tensor, wrong_dev_loss
+from mmutils.exercises.verdict import (
+    as_tensor,
+    check,
+    close_to,
+    entropy,
+    floor_of,
+    losses_of,
+    number,
+    recognised,
+    usual_losses,
+    wrong_dev_loss,
+)
 
 
 @check("E01", "logits_mine(X), from contexts (n, 3) to logits (n, 27)", "dev_loss_mine")
@@ -41,18 +52,15 @@ def e02_uniform_start(uniform, init, words, found):
     side = len(stoi)
     right, uniform = math.log(side), number(uniform)
     if not abs(uniform - right) <= 1e-3:
-        return f"uniform_mine is {uniform:.4f}" + (recognised(lambda x: abs(x - uniform) < 1e-3, {
-            ": that is in bits. The loss is in nats, the natural logarithm.": math.log2(side),
-            ": that is the logarithm to base 10. The loss is in nats, the natural logarithm.": math.log10(side),
-            ", the probability of a uniform guess. What is its loss?": 1 / side,
-            ": the sign is turned around. A loss is minus the logarithm (−log) of a probability.": -right,
-            f", that of {side - 1} characters. The '.' is one too: {side}.": math.log(side - 1),
-            ": that is p · log p of one character. The loss is the mean of −log p.": right / side,
-        }) or f". Each of {side} characters has the same probability: what is its −log?")
+        return f"uniform_mine is {uniform:.4f}: " + (recognised(close_to(uniform, 1e-3), usual_losses(right, side) | {
+            "that is the probability of a uniform guess. What is its loss?": 1 / side,
+            f"that is the loss with {side - 1} characters. The '.' is one too: {side}.": math.log(side - 1),
+            "that is p · log p of one character. The loss is the mean of −log p.": right / side,
+        }) or f"each of {side} characters has the same probability, and the loss is its −log.")
     X, Y = build_dataset(split_words(words)[0], stoi, 3)
     some, unigram = (X[:20_000], Y[:20_000]), entropy(Y)
     for n_embd, n_hidden in ((10, 200), (4, 30)):
-        parameters = [tensor(p).clone() for p in init(n_embd, n_hidden)]
+        parameters = [as_tensor(p).clone() for p in init(n_embd, n_hidden)]
         shapes = [(side, n_embd), (3 * n_embd, n_hidden), (n_hidden,), (n_hidden, side), (side,)]
         if [tuple(p.shape) for p in parameters] != shapes:
             return (f"init_mine({n_embd}, {n_hidden}) has the shapes {[tuple(p.shape) for p in parameters]} instead of "
@@ -84,24 +92,31 @@ def e02_uniform_start(uniform, init, words, found):
 
 def _wrong_connection(forward, parameters, X):
     """What is wrong with forward(parameters, X) as a net with direct connections, or None."""
-    C, W1, b1, W2, b2, Wd = (p.double() for p in parameters)
-    emb = C[X].reshape(len(X), -1)
-    h, past = torch.tanh(emb @ W1 + b1), emb @ Wd
+    def right(parameters, *, tanh=torch.tanh, hidden=1, past=1, b2s=1):
+        C, W1, b1, W2, b2, Wd = (p.double() for p in parameters)
+        emb = C[X].reshape(len(X), -1)
+        return hidden * tanh(emb @ W1 + b1) @ W2 + b2s * b2 + past * emb @ Wd
+
+    other = [0.9 * p for p in parameters]  # so that parameters which do not come from the argument are found out
     with torch.no_grad():
-        logits, nothing = (tensor(forward(p, X)).double() for p in (parameters, [p * 0 for p in parameters]))
-    if logits.allclose(nothing, atol=1e-5):
-        return ("the logits stay the same whatever parameters it gets: forward_direct(parameters, X) must take them "
-                "from its argument.")
-    return None if logits.allclose(h @ W2 + b2 + past, atol=1e-3) else recognised(
-        lambda x: logits.allclose(x, atol=1e-3), {
-            "Wd is not used in forward_direct.": h @ W2 + b2,
-            "the hidden layer is not used in forward_direct.": past + b2,
-            "the hidden layer is linear, so it adds nothing to emb @ Wd: its tanh is missing.":
-                (emb @ W1 + b1) @ W2 + b2 + past,
-            "b2 is forgotten: with W2 = 0 the logits must be emb @ Wd + b2.": h @ W2 + past,
-            "b2 is added twice.": h @ W2 + 2 * b2 + past,
-        }) or ("with W2 = 0 the logits must be emb @ Wd + b2, with no nonlinearity on the way, and tanh(emb @ W1 + b1) "
-               "@ W2 is added to that. They are something else.")
+        logits = as_tensor(forward(other, X)).double()
+
+    def near(x):
+        return logits.allclose(x, atol=1e-3)
+
+    return None if near(right(other)) else recognised(near, {
+        "the logits stay the same whatever parameters it gets: forward_direct(parameters, X) must take them from its "
+        "argument.": right(parameters),
+        "Wd is not used in forward_direct.": right(other, past=0),
+        "the hidden layer is not used in forward_direct.": right(other, hidden=0),
+        "the hidden layer is linear, so it adds nothing to emb @ Wd: its tanh is missing.":
+            right(other, tanh=lambda x: x),
+        "b2 is forgotten: with W2 = 0 the logits must be emb @ Wd + b2.": right(other, b2s=0),
+        "b2 is added twice.": right(other, b2s=2)} | {
+        f"{name} is not taken from the argument `parameters`.": right([*other[:i], parameters[i], *other[i + 1:]])
+        for i, name in enumerate(("C", "W1", "b1", "W2", "b2", "Wd"))
+    }) or ("with W2 = 0 the logits must be emb @ Wd + b2, with no nonlinearity on the way, and to that is added "
+           "tanh(emb @ W1 + b1) @ W2. They are something else.")
 
 
 @check("E03", "parameters_direct", "forward_direct(parameters, X) → logits")
@@ -110,7 +125,7 @@ def e03_direct(parameters, forward, words, found):
 
     logits = tanh(emb @ W1 + b1) @ W2 + b2 + emb @ Wd with emb = C[X] side by side, three characters of context.
     """
-    parameters = [tensor(p) for p in parameters]
+    parameters = [as_tensor(p) for p in parameters]
     stoi, _ = build_vocabulary(words)
     if len(parameters) != 6:
         return f"there are {len(parameters)} parameters; six are needed: C, W1, b1, W2, b2 and Wd."

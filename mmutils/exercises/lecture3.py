@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mmutils.data import build_dataset, build_vocabulary, split_words
-from mmutils.exercises.verdict import check, entropy, recognised, tensor
+from mmutils.exercises.verdict import as_tensor, check, entropy, recognised
 
 
 @check("E01", "zeros_mine", "moved_mine")
@@ -23,7 +23,7 @@ def e01_zeros(parameters, moved, words, found):
     moved = set(moved)
     if unknown := moved - set(names):
         return f"moved_mine has {min(unknown)!r} in it; the names are C, W1, b1, W2 and b2."
-    parameters = [tensor(p) for p in (parameters.values() if isinstance(parameters, dict) else parameters)]
+    parameters = [as_tensor(p) for p in (parameters.values() if isinstance(parameters, dict) else parameters)]
     if len(parameters) != 5:
         return f"zeros_mine has {len(parameters)} tensors; the net with one hidden layer has five: C, W1, b1, W2, b2."
     C, W1, b1, W2, b2 = parameters
@@ -105,7 +105,7 @@ def e02_fold(fold, found):
         if any(part is None for part in answer):
             return ("one of the two that it returns is None. Without linear.bias too there is a new bias, made of "
                     "running_mean and beta.")
-        weight, bias = (tensor(part).double() for part in answer)
+        weight, bias = (as_tensor(part).double() for part in answer)
         if weight.shape != linear.weight.shape:
             hint = " It is transposed." if weight.shape == linear.weight.T.shape else ""
             return f"the weight has the shape {tuple(weight.shape)} instead of {tuple(linear.weight.shape)}.{hint}"

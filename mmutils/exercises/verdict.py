@@ -81,16 +81,30 @@ def number(x):
     return x.item() if isinstance(x, torch.Tensor) else float(x)
 
 
-def tensor(x):
+def as_tensor(x):
     """A tensor without its graph, of a tensor, an array, or lists of numbers or of tensors."""
     if isinstance(x, (list, tuple)) and x and (isinstance(x[0], (list, tuple)) or hasattr(x[0], "shape")):
-        return torch.stack([tensor(row) for row in x])
+        return torch.stack([as_tensor(row) for row in x])
     return torch.as_tensor(x).detach()
+
+
+def close_to(value, tolerance=SLACK):
+    """A function that says whether another number lies close to this one."""
+    return lambda other: abs(other - value) < tolerance
 
 
 def recognised(near, usual):
     """The text of the first usual mistake that is near the answer, or None. usual: dict of text → what it gives."""
     return next((text for text, other in usual.items() if near(other)), None)
+
+
+def usual_losses(right, n):
+    """What the usual mistakes make of a loss of n examples: dict of text → number."""
+    return {"the sign is turned around: a likelihood goes up, a loss must go down.": -right,
+            "this is the sum over the examples. Take the mean, so that losses of any number compare.": n * right,
+            "this is in bits (logarithm to base 2). Take nats: the natural logarithm.": right / math.log(2),
+            "this is made with the logarithm to base 10. Take nats: the natural logarithm.": right / math.log(10),
+            "this is the perplexity. The loss is its logarithm.": math.exp(min(right, 700))}
 
 
 class Calls(torch.overrides.TorchFunctionMode):
@@ -125,7 +139,7 @@ def _logits_of(function, X, side):
         logits = function(X)
         if isinstance(logits, tuple):
             raise Wrong(f"your function returns {len(logits)} things. Return the logits alone.")
-        logits = tensor(logits)
+        logits = as_tensor(logits)
         if logits.shape != (len(X), side):
             extra = ""
             if logits.dim() == 3 and logits.shape[-1] == side:
@@ -138,7 +152,7 @@ def _logits_of(function, X, side):
                         "they are logarithms of 0.")
         if (logits >= 0).all() and torch.allclose(logits.sum(1), torch.ones(len(X), dtype=logits.dtype), atol=1e-3):
             raise Wrong("these are probabilities: their rows sum to 1. Return the logits, before the softmax.")
-        some, same = tensor(function(X[:64])), logits[:64]  # compared without what is added to all of a row
+        some, same = as_tensor(function(X[:64])), logits[:64]  # compared without what is added to all of a row
         if not torch.allclose(some.double().log_softmax(1), same.double().log_softmax(1), atol=1e-2):
             raise Wrong("the logits of an example change with the examples beside it, or from call to call. Switch "
                         "dropout off when you evaluate, and let no statistics of the batch in.")
@@ -188,14 +202,13 @@ def wrong_dev_loss(quoted, losses, words, *, below, least_gap):
     """
     quoted, dev, train = number(quoted), losses["dev"], losses["train"]
     if not abs(quoted - dev) <= SLACK:
-        return f"dev_loss_mine is {quoted:.4f}, " + (recognised(lambda x: abs(x - quoted) < SLACK, {
-            "the loss on test. Choices are made on dev; who looks at test on the way has no test set any more.":
+        return f"dev_loss_mine is {quoted:.4f}" + (recognised(close_to(quoted), {
+            ", the loss on test. Choices are made on dev; who looks at test on the way has no test set any more.":
                 losses["test"],
-            f"the loss on train. On dev this net has {dev:.4f}.": train,
-            f"the logarithm to base 10 that the plot shows. The loss itself is {dev:.4f}.": math.log10(dev),
-            f"that is in bits. In nats, the natural logarithm, it is {dev:.4f}.": dev / math.log(2),
-            f"the perplexity. The loss is its logarithm, {dev:.4f}.": math.exp(min(dev, 700)),
-        }) or f"but over all of dev this net has {dev:.4f}. Take the mean over all of dev, in evaluation mode if the "
+            f", the loss on train. On dev this net has {dev:.4f}.": train,
+            f", the logarithm of the loss that the plot shows. The loss itself is {dev:.4f}.": math.log10(dev)} | {
+            f": {text}": other for text, other in usual_losses(dev, math.nan).items()
+        }) or f", but over all of dev this net has {dev:.4f}. Take the mean over all of dev, in evaluation mode if the "
               f"net has one, and do not round it. The loss of one minibatch is off by a tenth, by chance.")
     uniform = math.log(len(build_vocabulary(words)[0]))
     if dev > uniform - SLACK:
