@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from mmutils.data import build_dataset, build_vocabulary, split_words
-from mmutils.exercises.verdict import SLACK, Calls, Wrong, as_tensor, check, close_to, number, recognised, usual_losses
+from mmutils.exercises.verdict import SLACK, Calls, Wrong, as_tensor, check, number, recognised, usual_losses
 
 
 def _counts(words, stoi, context):
@@ -158,7 +158,7 @@ def e03_smoothing(dev_losses, best, test_loss, words, found):
         return "at least two of the dev losses must be finite, to choose from: try more fake counts above 0."
     for c in given:
         if not same(given[c], right[c]):
-            return recognised(close_to(given[c]), {
+            return recognised(given[c], {
                 "these losses are those of the test names: the smoothing was chosen on test. Then nothing is left to "
                 "tell how good the choice is. Compare on dev; score test once, at the end.": on_test[c],
                 "these losses are those of the train names, where the smallest smoothing always looks best. Compare on "
@@ -178,7 +178,7 @@ def e03_smoothing(dev_losses, best, test_loss, words, found):
         return f"the lowest dev loss, {given[lowest]:.4f}, belongs to {lowest}, but you chose {best}.{extra}"
     test_loss = number(test_loss)
     if not abs(test_loss - on_test[best]) <= SLACK:
-        return recognised(close_to(test_loss), {
+        return recognised(test_loss, {
             "test_loss is the dev loss again. Score the test names with the chosen fake count.": given[best],
             "test_loss has dev among its counts. Count the train names only.": _loss(train + dev + best, test)} | {
             f"test_loss is that of a fake count of {c}, and you chose {best}.": loss for c, loss in on_test.items()
@@ -229,7 +229,7 @@ def e05_cross_entropy(function, found):
         return f"it returns the shape {tuple(given.shape)}; a loss is one number, the mean over the examples."
     loss, right = given.item(), F.cross_entropy(logits, ys).item()
     if not abs(loss - right) < 1e-4:
-        if why := recognised(close_to(loss, 1e-4), usual_losses(right, len(xs)) | {
+        if why := recognised(loss, usual_losses(right, len(xs)) | {
                 "this is the mean over all entries of a table, zeros too. Take the mean over the examples.": right / 27,
                 "F.cross_entropy takes logits: it does the softmax itself. Here it got probabilities.":
                     F.cross_entropy(logits.softmax(1), ys).item(),
@@ -240,7 +240,7 @@ def e05_cross_entropy(function, found):
                 "inputs and targets are swapped: the logits are those of xs, the targets ys.":
                     F.cross_entropy(W.detach()[ys], xs).item(),
                 "these are the columns of W. The logits of an example are a row: W[xs].":
-                    F.cross_entropy(W.detach().T[xs], ys).item()}):
+                    F.cross_entropy(W.detach().T[xs], ys).item()}, 1e-4):
             return why
         extra, at_zero = loss - right, loss_of(torch.zeros(27, 27), xs, ys).item()
         # a penalty depends on W alone: other examples must give the same one

@@ -6,31 +6,16 @@ import torch
 import torch.nn.functional as F
 
 from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, split_words
-from mmutils.exercises.verdict import (
-    as_tensor,
-    check,
-    close_to,
-    entropy,
-    floor_of,
-    losses_of,
-    number,
-    recognised,
-    usual_losses,
-    wrong_dev_loss,
-)
+from mmutils.exercises.verdict import as_tensor, ask_loss, check, entropy, losses_of, number, recognised, usual_losses
 
 
 @check("E01", "logits_mine(X), from contexts (n, 3) to logits (n, 27)", "dev_loss_mine")
 def e01_tuning(logits_of, quoted, words, found):
-    """E01 of lecture 2: answer = (logits, dev_loss). logits(X): int64 (n, 3) → (n, 27). Dev below 2.1 on the list.
-
-    Scored here on all of dev of split_words(words); dev_loss is the loss that the reader quotes for it.
-    """
+    """E01 of lecture 2: answer = (logits, dev_loss). Dev below 2.1 on the lecture's list, of split_words(words)."""
     losses = losses_of(logits_of, words)
-    if wrong := wrong_dev_loss(quoted, losses, words, below=2.1, least_gap=0.02):
-        return wrong
+    ask_loss(quoted, losses, words, below=2.1, least_gap=0.02)
     found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}; floor of dev with three characters "
-                 f"{floor_of(*build_dataset(split_words(words)[1], build_vocabulary(words)[0], 3)):.4f}.")
+                 f"{losses['floor']:.4f}.")
     if is_lecture_list(words):
         found.append("Counts of three characters, backing off (notebook 1), come to 2.077.")
 
@@ -52,11 +37,11 @@ def e02_uniform_start(uniform, init, words, found):
     side = len(stoi)
     right, uniform = math.log(side), number(uniform)
     if not abs(uniform - right) <= 1e-3:
-        return f"uniform_mine is {uniform:.4f}: " + (recognised(close_to(uniform, 1e-3), usual_losses(right, side) | {
+        return f"uniform_mine is {uniform:.4f}: " + (recognised(uniform, usual_losses(right, side) | {
             "that is the probability of a uniform guess. What is its loss?": 1 / side,
             f"that is the loss with {side - 1} characters. The '.' is one too: {side}.": math.log(side - 1),
-            "that is p · log p of one character. The loss is the mean of −log p.": right / side,
-        }) or f"each of {side} characters has the same probability, and the loss is its −log.")
+            "that is p · log p of one character. The loss is the mean of −log p.": right / side}, 1e-3
+        ) or f"each of {side} characters has the same probability, and the loss is its −log.")
     X, Y = build_dataset(split_words(words)[0], stoi, 3)
     some, unigram = (X[:20_000], Y[:20_000]), entropy(Y)
     for n_embd, n_hidden in ((10, 200), (4, 30)):

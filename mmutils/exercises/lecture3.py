@@ -143,3 +143,111 @@ def e02_fold(fold, found):
                    "x @ weight + bias is not norm(linear(x)). Write the formula of norm down, put x @ W + b in for its "
                    "input, and collect what multiplies x.")
     found.append("One linear layer does the work of the two, with and without a bias before.")
+
+
+# ----- E03: six patients ----------------------------------------------------------------------------------------------
+
+ILLNESSES = ["dead neurons", "last layer too large", "last layer too small", "learning rate too high",
+             "learning rate too low", "no nonlinearity", "weights too large", "weights too small"]
+
+# what each of them has, and where that is to be seen
+_PATIENTS = {
+    "A": ("learning rate too high", "hold the lines of picture 4 against −3, all of them"),
+    "B": ("weights too small", "follow the numbers of picture 2 from the last row up to the first, and the std of "
+                               "picture 1 from the first down to the last"),
+    "C": ("dead neurons", "in picture 1 one row is unlike its neighbours. Where do so many of its outputs stand?"),
+    "D": ("last layer too small", "which dot stands apart in picture 3, which line in picture 4, and on which side?"),
+    "E": ("weights too large", "look at all rows of picture 1, and at where picture 2 is widest"),
+    "F": ("learning rate too low", "hold the lines of picture 4 against −3, all of them"),
+}
+
+
+class Linear:
+    """x (n, fan_in) → (n, fan_out), as in the notebook."""
+
+    def __init__(self, fan_in, fan_out, g):
+        self.weight, self.bias = torch.randn((fan_in, fan_out), generator=g) / fan_in**0.5, torch.zeros(fan_out)
+
+    def __call__(self, x):
+        self.out = x @ self.weight + self.bias
+        return self.out
+
+    def parameters(self):
+        return [self.weight, self.bias]
+
+
+class Tanh:
+    def __call__(self, x):
+        self.out = torch.tanh(x)
+        return self.out
+
+    def parameters(self):
+        return []
+
+
+def patients(words):
+    """Six nets, each trained for some steps, each with one illness: a dict of letter → net.
+
+    A net has what four_pictures() takes: layers (with out and its gradient for 500 examples), parameters and ud.
+    """
+    stoi, _ = build_vocabulary(words)
+    X, Y = build_dataset(split_words(words)[0], stoi, 3)
+    return {letter: _patient(illness, X, Y, len(stoi)) for letter, (illness, _) in _PATIENTS.items()}
+
+
+def _patient(illness, X, Y, side, n_steps=50):
+    g = torch.Generator().manual_seed(2147483647)
+    gain = {"weights too small": 0.5, "weights too large": 3.0}.get(illness, 5 / 3)
+    rate = {"learning rate too low": 0.001, "learning rate too high": 2.0}.get(illness, 0.1)
+    C, layers, fan_in = torch.randn((side, 10), generator=g), [], 30
+    for _ in range(5):
+        layers += [Linear(fan_in, 100, g), Tanh()]
+        layers[-2].weight *= gain
+        fan_in = 100
+    layers.append(Linear(fan_in, side, g))
+    layers[-1].weight *= 0.01 if illness == "last layer too small" else 1.0
+    if illness == "dead neurons":
+        layers[4].bias[torch.randperm(100, generator=g)[:40]] = 25.0
+    parameters = [C] + [p for layer in layers for p in layer.parameters()]
+    for p in parameters:
+        p.requires_grad = True
+
+    def backward(ix):
+        for p in parameters:
+            p.grad = None
+        x = C[X[ix]].view(len(ix), -1)
+        for layer in layers:
+            x = layer(x)
+            x.retain_grad()
+        F.cross_entropy(x, Y[ix]).backward()
+
+    ud = []
+    for _ in range(n_steps):
+        backward(torch.randint(0, len(X), (32,), generator=g))
+        with torch.no_grad():
+            ud.append([(rate * p.grad.std() / p.std()).log10().item() for p in parameters])
+            for p in parameters:
+                p -= rate * p.grad
+    backward(torch.randint(0, len(X), (500,), generator=g))
+    return types.SimpleNamespace(layers=layers, parameters=parameters, ud=ud)
+
+
+@check("E03", "diagnosis_mine")
+def e03_diagnosis(diagnosis, found):
+    """E03 of lecture 3: diagnosis is a dict of letter → illness, one of ILLNESSES for each of the six patients."""
+    if not isinstance(diagnosis, dict):
+        return f'diagnosis_mine must be a dict of letter to illness: {{"A": "{ILLNESSES[0]}", …}}.'
+    answer = {str(letter).strip().upper(): illness for letter, illness in diagnosis.items()}
+    if unknown := sorted(answer.keys() - _PATIENTS.keys()):
+        return f"there is no patient {unknown[0]!r}; there are A to F."
+    for letter, illness in answer.items():
+        if not isinstance(illness, str) or illness.strip().lower() not in ILLNESSES:
+            return f"{letter} has {illness!r}, which is none of the illnesses: {', '.join(ILLNESSES)}."
+    wrong = [letter for letter, illness in sorted(answer.items()) if illness.strip().lower() != _PATIENTS[letter][0]]
+    missing = sorted(_PATIENTS.keys() - answer.keys())
+    if wrong:
+        looks = " ".join(f"{letter}: {_PATIENTS[letter][1]}." for letter in wrong).replace("?.", "?")
+        return f"{len(answer) - len(wrong)} of {len(_PATIENTS)} are right. {looks}"
+    if missing:
+        return f"right so far. Still without a diagnosis: {', '.join(missing)}."
+    found.append("All six have the illness that you name.")

@@ -7,17 +7,7 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from mmutils.exercises.verdict import (
-    Calls,
-    Wrong,
-    as_tensor,
-    check,
-    close_to,
-    number,
-    recognised,
-    usual_losses,
-    verdict,
-)
+from mmutils.exercises.verdict import Calls, Wrong, as_tensor, check, number, recognised, usual_losses, verdict
 
 
 def gradient(answer, tensor, loss, name="the gradient", *, given=()):
@@ -303,8 +293,7 @@ def e04_gradients(function, found):
         if not abs(value - right) <= 1e-4:
             biased = _mlp_batchnorm(exact, X, Y, unbiased=False)[0].item()
             return f"with {n} examples the loss is {value:.4f} instead of {right:.4f}" + (recognised(
-                close_to(value, 1e-3),
-                {": the variance is divided by n. The lecture divides by n − 1.": biased}
+                value, {": the variance is divided by n. The lecture divides by n − 1.": biased}
                 | {f": {text}": other for text, other in usual_losses(right, n).items()}) or ".")
         largest = max(r.abs().max().item() for r in reference)
         for name, where in _ON_THE_WAY.items():

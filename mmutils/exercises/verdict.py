@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, split_words
 
 SLACK = 5e-4  # how far two ways to compute the same loss may lie apart (nats)
-AGAIN = "Write your answer in the cell above, run it, then run this check again."
 
 
 class Wrong(Exception):
@@ -23,10 +22,10 @@ class Wrong(Exception):
 def check(code, *parts):
     """Make a check of a function that returns what is wrong with an answer (str), or None if it is right.
 
-    parts: the answer's names in the notebook; if there are several, the answer is a tuple. "f(x) → y" is a function.
-    The decorated function gets them one by one, then what the check takes besides, then a list for what it found.
+    parts: the answer's names in the notebook, "f(x) → y" for a function; if there are several, the answer is a tuple.
+    The function gets them one by one, then what the check takes besides, then a list for what it found.
     """
-    names, many = [part.partition("(")[0] for part in parts], ("one", "two", "three", "four")[len(parts) - 1]
+    names, many = [part.partition("(")[0] for part in parts], ("one", "two", "three", "four")
 
     def decorate(function):
         @functools.wraps(function)
@@ -34,7 +33,7 @@ def check(code, *parts):
             def judge(found):
                 given = answer if len(parts) > 1 else (answer,)
                 if not isinstance(given, tuple) or len(given) != len(parts):
-                    return f"the answer must be {many} things: ({', '.join(names)})."
+                    return f"the answer must be {many[len(parts) - 1]} things: ({', '.join(names)})."
                 for name, part, value in zip(names, parts, given, strict=True):
                     if name != part and not callable(value):
                         return f"{name} must be a function: {part}."
@@ -50,7 +49,7 @@ def _blank(x):
     return x is None or x is ... or isinstance(x, (list, tuple)) and all(map(_blank, x))
 
 
-def verdict(name, answer, judge, hint=AGAIN):
+def verdict(name, answer, judge, hint="Write your answer in the cell above, run it, then run this check again."):
     """Print what judge(found) says of an answer; return True, False, or None if nothing has been answered yet.
 
     judge returns what is wrong or None, or raises; what it puts into the list `found` goes with a right answer.
@@ -66,10 +65,9 @@ def verdict(name, answer, judge, hint=AGAIN):
         wrong = str(told)
     except Exception as error:  # whatever an answer may be: a check tells, and never stops a notebook
         told = (str(error).splitlines() or [""])[0]
-        wrong = (f"your answer could not be used ({type(error).__name__}: {told}). "
-                 f"Look again at what the exercise asks for.")
-        if "infer dtype of NoneType" in told:
-            wrong = "there is None where a tensor is needed. Does a function of yours end without return?"
+        wrong = (f"your answer could not be used ({type(error).__name__}: {told}). Look again at what the exercise "
+                 f"asks for." if "infer dtype of NoneType" not in told else
+                 "there is None where a tensor is needed. Does a function of yours end without return?")
     if wrong and "_" not in wrong.split()[0]:  # uniform_mine stays small
         wrong = wrong[0].upper() + wrong[1:]
     print(f"{name}: not yet. {wrong}" if wrong else f"{name}: right. {' '.join(found)}")
@@ -88,13 +86,12 @@ def as_tensor(x):
     return torch.as_tensor(x).detach()
 
 
-def close_to(value, tolerance=SLACK):
-    """A function that says whether another number lies close to this one."""
-    return lambda other: abs(other - value) < tolerance
+def recognised(answer, usual, tolerance=SLACK):
+    """The text of the first usual mistake that gives this answer, or None. usual: dict of text → what it gives.
 
-
-def recognised(near, usual):
-    """The text of the first usual mistake that is near the answer, or None. usual: dict of text → what it gives."""
+    answer: a number, or a function that says whether something is like it.
+    """
+    near = answer if callable(answer) else lambda other: abs(other - answer) < tolerance
     return next((text for text, other in usual.items() if near(other)), None)
 
 
@@ -126,7 +123,7 @@ def entropy(Y):
     return torch.special.entr(Y.unique(return_counts=True)[1].double() / len(Y)).sum().item()
 
 
-def floor_of(X, Y):
+def _floor_of(X, Y):
     """The lowest loss that anything can have on (X, Y) if it sees X only: their conditional entropy, in nats."""
     side = max(X.max(), Y.max()).item() + 1
     context = (X * side ** torch.arange(X.shape[1])).sum(1)  # (N,) a number for each context
@@ -141,10 +138,9 @@ def _logits_of(function, X, side):
             raise Wrong(f"your function returns {len(logits)} things. Return the logits alone.")
         logits = as_tensor(logits)
         if logits.shape != (len(X), side):
-            extra = ""
-            if logits.dim() == 3 and logits.shape[-1] == side:
-                extra = (" That is one dimension too many: F.cross_entropy takes the middle one for classes, accepts "
-                         "such logits with some targets, and gives a loss that means nothing.")
+            extra = (" That is one dimension too many: F.cross_entropy takes the middle one for classes, accepts such "
+                     "logits with some targets, and gives a loss that means nothing."
+                     if logits.dim() == 3 and logits.shape[-1] == side else "")
             raise Wrong(f"for contexts of shape {tuple(X.shape)} the logits have the shape {tuple(logits.shape)} "
                         f"instead of ({len(X)}, {side}): a row for each example.{extra}")
         if not logits.isfinite().all():
@@ -160,11 +156,10 @@ def _logits_of(function, X, side):
 
 
 def losses_of(function, words, context=3, n_train=None):
-    """Score function(X) on the canonical split, contexts (n, context): a dict of losses by part. Raises Wrong.
+    """Score function(X) on the canonical split, contexts (n, context): a dict of losses by part, and "floor", dev's.
 
-    n_train: score that many names of train only.
-
-    Finds the usual ways to a loss that is too good: dev or test in the training data, more than the context seen.
+    n_train: score that many names of train only. Raises Wrong, also where the loss is too good: dev or test in the
+    training data, more than the context seen.
     """
     stoi, _ = build_vocabulary(words)
     names = split_words(words)
@@ -174,10 +169,12 @@ def losses_of(function, words, context=3, n_train=None):
         X, Y = build_dataset(part_words, stoi, context)
         each = F.cross_entropy(_logits_of(function, X, len(stoi)).float(), Y, reduction="none")
         losses[part] = each.mean().item()
-        if losses[part] < floor_of(X, Y) - SLACK:
-            raise Wrong(f"the loss on {part} is {losses[part]:.4f}, below {floor_of(X, Y):.4f}, which nothing that "
-                        f"sees {'three' if context == 3 else context} characters can reach. The answers got in "
-                        f"somewhere.")
+        floor = _floor_of(X, Y)
+        if losses[part] < floor - SLACK:
+            raise Wrong(f"the loss on {part} is {losses[part]:.4f}, below {floor:.4f}, which nothing that sees "
+                        f"{'three' if context == 3 else context} characters can reach. The answers got in somewhere.")
+        if part == "dev":
+            losses["floor"] = floor
         if part != "train":  # names that also stand in train are no test of anything
             new = torch.tensor([w not in in_train for w in part_words for _ in range(len(w) + 1)])
             each = each[new] if new.sum() > 1 else each
@@ -194,30 +191,29 @@ def losses_of(function, words, context=3, n_train=None):
     return losses
 
 
-def wrong_dev_loss(quoted, losses, words, *, below, least_gap):
-    """What is wrong with a dev loss that a reader quotes, beside what losses_of() found, or None.
+def ask_loss(quoted, losses, words, *, below, least_gap):
+    """Raise Wrong if the dev loss that a reader quotes is not right, or not what was asked for.
 
-    below: what was asked for. least_gap: no net gets there without knowing train better than dev by that much or far
-    more, unless dev is in its train. Both are asked of the lecture's list only.
+    losses: from losses_of(). below: what was asked for. least_gap: no net gets there without knowing train better than
+    dev by that much or far more, unless dev is in its train. Both are asked of the lecture's list only.
     """
     quoted, dev, train = number(quoted), losses["dev"], losses["train"]
     if not abs(quoted - dev) <= SLACK:
-        return f"dev_loss_mine is {quoted:.4f}" + (recognised(close_to(quoted), {
+        raise Wrong(f"dev_loss_mine is {quoted:.4f}" + (recognised(quoted, {
             ", the loss on test. Choices are made on dev; who looks at test on the way has no test set any more.":
                 losses["test"],
             f", the loss on train. On dev this net has {dev:.4f}.": train,
             f", the logarithm of the loss that the plot shows. The loss itself is {dev:.4f}.": math.log10(dev)} | {
             f": {text}": other for text, other in usual_losses(dev, math.nan).items()
         }) or f", but over all of dev this net has {dev:.4f}. Take the mean over all of dev, in evaluation mode if the "
-              f"net has one, and do not round it. The loss of one minibatch is off by a tenth, by chance.")
+              f"net has one, and do not round it. The loss of one minibatch is off by a tenth, by chance."))
     uniform = math.log(len(build_vocabulary(words)[0]))
     if dev > uniform - SLACK:
-        return f"dev loss {dev:.4f} is no better than a uniform guess, {uniform:.4f}."
+        raise Wrong(f"dev loss {dev:.4f} is no better than a uniform guess, {uniform:.4f}.")
     if is_lecture_list(words) and dev >= below:
-        return (f"dev loss {dev:.4f}; below {below:g} was asked for. Train {train:.4f}: "
-                + ("train is high too, so a larger net or more steps will help." if dev - train < 0.1 else
-                   "train is far lower, so the net overfits: fewer steps, a smaller net, dropout, or weight decay."))
+        raise Wrong(f"dev loss {dev:.4f}; below {below:g} was asked for. Train {train:.4f}: "
+                    + ("train is high too, so a larger net or more steps will help." if dev - train < 0.1 else
+                       "train is far lower, so the net overfits: fewer steps, a smaller net, dropout, weight decay."))
     if is_lecture_list(words) and dev - train < least_gap:
-        return (f"the loss on dev, {dev:.4f}, is as low as that on train, {train:.4f}: dev was trained on, or the "
-                f"whole list. Train on split_words(words)[0] only.")
-    return None
+        raise Wrong(f"the loss on dev, {dev:.4f}, is as low as that on train, {train:.4f}: dev was trained on, or the "
+                    f"whole list. Train on split_words(words)[0] only.")
