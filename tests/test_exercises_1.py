@@ -558,7 +558,7 @@ E05_WRONG = {
     "columns": ("the columns of W", lambda W, xs, ys: F.cross_entropy(W[:, xs].T, ys)),
     "nll_loss of logits": ("F.nll_loss takes", lambda W, xs, ys: F.nll_loss(W[xs], ys)),
     "mean over a table": ("zeros too", lambda W, xs, ys: -(F.one_hot(ys, 27) * W[xs].log_softmax(1)).mean()),
-    "log of the mean": ("Take logarithms first",
+    "log of the mean": ("where the mean",
                         lambda W, xs, ys: -W[xs].softmax(1)[range(len(ys)), ys].mean().log()),
     "perplexity": ("perplexity", lambda W, xs, ys: F.cross_entropy(W[xs], ys).exp()),
     "a small number inside": (["for large logits", "hides it"], lambda W, xs, ys: F.nll_loss(

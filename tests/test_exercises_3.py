@@ -213,7 +213,7 @@ def test_e01_does_its_work_on_the_lectures_list(right, wrong, lecture_words, own
     stoi = build_vocabulary(lecture_words)[0]
     for part in (lecture_words, *split_words(lecture_words)[1:]):  # as frequent as in train, to 0.01
         right(e01_zeros, (arrived(lecture_words, frequencies(part, stoi).log()), {"b2"}), lecture_words)
-    wrong("if it was trained on the examples of train", e01_zeros, (arrived(own_words), {"b2"}), lecture_words)
+    wrong("if it was trained on train", e01_zeros, (arrived(own_words), {"b2"}), lecture_words)
 
 
 def test_e01_leaves_the_readers_net_and_random_numbers_alone(right, own_words, learned):
@@ -296,7 +296,7 @@ def test_e01_scores_train_and_nothing_else(right, wrong, own_words, train):
     right(e01_zeros, (arrived(own_words, frequencies(own_words, stoi).log()), {"b2"}), own_words)
     short = own_words[:300]
     for part in split_words(short)[1:]:
-        wrong("if it was trained on the examples of train, ", e01_zeros,
+        wrong("if it was trained on train, ", e01_zeros,
               (arrived(short, frequencies(part, build_vocabulary(short)[0]).log()), {"b2"}), short)
     right(e01_zeros, (arrived(short), {"b2"}), short)
 

@@ -273,7 +273,7 @@ USUAL = {
     "card 1, no mean": ("logprobs", "factor of 16", lambda d, a: 16 * d["logprobs"]),
     "card 2, the tensor": ("probs", "the numbers of the tensor itself", lambda d, a: a["probs"]),
     "card 2, multiplied": ("probs", "upside down", lambda d, a: a["probs"] * d["logprobs"]),
-    "card 2, squared": ("probs", "not 1 / input²", lambda d, a: d["logprobs"] / a["probs"]**2),
+    "card 2, squared": ("probs", "none of the entries that are not 0", lambda d, a: d["logprobs"] / a["probs"]**2),
     "card 3, nothing summed": ("counts_sum_inv", ["over dimension 1. Even then", "without the local factor"],
                                lambda d, a: d["probs"]),
     "card 3, the other factor": ("counts_sum_inv", "the shape is right",

@@ -34,8 +34,7 @@ def _ask_probabilities(P):
     if not P.is_floating_point():
         raise Wrong(f"these are whole numbers ({P.dtype}): counts, not probabilities. Divide every row by its sum.")
     if P.isnan().any():
-        raise Wrong("some entries are nan: 0 / 0, the rows of contexts that never occur. Add fake counts before you "
-                    "divide.")
+        raise Wrong("some entries are nan: 0 / 0, the rows of contexts that never occur. Add fake counts first.")
     if (P < 0).any():
         raise Wrong("some probabilities are negative. " + (
             "These are their logarithms: take exp." if near_one(P.exp().sum(2)) else
@@ -54,10 +53,7 @@ def _ask_probabilities(P):
 
 @check("E01", "P3")
 def e01_trigram(P, words, found):
-    """E01 of lecture 1: P[i, j, k], the probability of character k after i and then j; (27, 27, 27) or (729, 27).
-
-    Made from `words` by counting or by training. Held against the conditional entropy of `words` given two characters.
-    """
+    """E01 of lecture 1: P[i, j, k], the probability of k after i and then j on `words`; (27, 27, 27) or (729, 27)."""
     stoi, _ = build_vocabulary(words)
     side = len(stoi)
     P = as_tensor(P)
@@ -77,14 +73,11 @@ def e01_trigram(P, words, found):
                 f"so is not comparable with the bigram's. Put two dots in front: '.' * 2 + name + '.'.")
     loss, floor, bigram, counted = _loss(P, n), _loss(n, n), _loss(n.sum(0), n.sum(0)), _loss(n + 1, n)
     if _loss(P.transpose(0, 1), n) < min(loss, bigram):
-        return ("the two characters of context are swapped: P[i, j] is what follows i and then j, so i is the earlier "
-                "one.")
+        return "the two characters of context are swapped: P[i, j] is what follows i and then j."
     if loss == math.inf:
-        return ("some trigrams of the list have probability 0, so the loss is infinite. Count them all, and add fake "
-                "counts.")
+        return "some trigrams of the list have probability 0: the loss is infinite. Count them all, add fake counts."
     if loss < floor - SLACK:
-        return (f"loss {loss:.4f} on the list is below {floor:.4f}, which no model of two characters can reach. "
-                f"Something else got in.")
+        return f"loss {loss:.4f} on the list is below {floor:.4f}, which no model of two characters can reach."
     if loss > bigram - SLACK:
         return (f"loss {loss:.4f} on the list, while one character of context already reaches {bigram:.4f}. "
                 f"Smooth less, or train longer. (An additive net on two one-hots stays near 2.3: a row of its own "
@@ -103,8 +96,8 @@ def e02_split(train, dev, test, N, words, found):
     stoi, _ = build_vocabulary(words)
     items, side = [x for part in parts.values() for x in part], len(stoi)
     if not all(isinstance(x, str) and "." not in x for x in items) or len(items) > 2 * len(words):
-        return (f"these are pairs, not names: {len(items):,} items, while the list has {len(words):,} names. Split the "
-                f"names: pairs of one name on both sides of the split make dev no test of new names.")
+        return (f"these are pairs, not names: {len(items):,} items, and the list has {len(words):,} names. Split the "
+                f"names: with pairs of one name in train and dev, dev is no test of new names.")
     have, must = collections.Counter(items), collections.Counter(words)
     if have != must:
         return (f"the three parts together must be the list, every name as often as it stands there: they have "
@@ -137,10 +130,9 @@ def e02_split(train, dev, test, N, words, found):
 
 @check("E03", "dev_losses", "best_count", "test_loss")
 def e03_smoothing(dev_losses, best, test_loss, words, found):
-    """E03 of lecture 1: answer = (dev_losses, best, test_loss) of trigram counts, trained on the train names only.
+    """E03 of lecture 1: answer = (dev_losses, best, test_loss) of trigram counts, on the split of split_words(words).
 
-    dev_losses: dict of fake count → loss on dev, at least three. best: the fake count chosen. test_loss: the loss on
-    test with it, one number. On the split of split_words(words).
+    dev_losses: dict of fake count → loss on dev, at least three. best: the one chosen. test_loss: the loss on test.
     """
     if not isinstance(dev_losses, dict) or len(dev_losses) < 3:
         return "dev_losses must be a dict of fake count → dev loss, with at least three fake counts to choose from."
@@ -159,18 +151,17 @@ def e03_smoothing(dev_losses, best, test_loss, words, found):
     for c in given:
         if not same(given[c], right[c]):
             return recognised(given[c], {
-                "these losses are those of the test names: the smoothing was chosen on test. Then nothing is left to "
-                "tell how good the choice is. Compare on dev; score test once, at the end.": on_test[c],
-                "these losses are those of the train names, where the smallest smoothing always looks best. Compare on "
-                "dev.": _loss(train + c, train),
+                "these are losses on test: the smoothing was chosen on test. Compare on dev; score test once, at the "
+                "end, else nothing is left to tell how good the choice is.": on_test[c],
+                "these are losses on the train names, where the smallest smoothing always looks best. Compare on dev.":
+                    _loss(train + c, train),
                 "the counts come from the whole list, dev included. Count the train names only.":
                     _loss(train + dev + test + c, dev),
                 "the counts come from train and dev. Count the train names only.": _loss(train + dev + c, dev),
-                "these are the losses of bigrams. Two characters of context were asked for.":
+                "these are losses of bigrams. Two characters of context were asked for.":
                     _loss(train.sum(0) + c, dev.sum(0))} | usual_losses(right[c], dev.sum().item())
-            ) or (f"with a fake count of {c} your dev loss is {given[c]:.4f}; trigram counts of the train names give "
-                  f"{right[c]:.4f}. Take split_words(words), two dots in front of each name, and the mean over all of "
-                  f"dev's characters.")
+            ) or (f"with a fake count of {c} your dev loss is {given[c]:.4f}; counts of the train names give "
+                  f"{right[c]:.4f}. Take split_words(words), two dots in front of each name, all of dev's characters.")
     lowest = min(finite, key=given.get)
     if best != lowest:
         extra = (" It is the best one on test: do not choose there." if best == min(finite, key=on_test.get) else
@@ -205,8 +196,7 @@ def e04_index(function, found):
         return "it returns counts, probabilities or their logarithms. Return the logits, before exp."
     if not given.allclose(right):
         return "the shape is right, the values are not: row i must be the row of W that belongs to xs[i]."
-    if calls.names & {"one_hot", "eye", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "tensordot", "einsum",
-                      "linear"}:
+    if calls.names & {"one_hot", "eye", "matmul", "__matmul__", "mm", "bmm", "tensordot", "einsum", "linear"}:
         return "the values are right, but they were still made with one-hot vectors or a matrix product. Index W."
     if logits.requires_grad:
         logits.sum().backward()
@@ -235,8 +225,6 @@ def e05_cross_entropy(function, found):
                     F.cross_entropy(logits.softmax(1), ys).item(),
                 "F.nll_loss takes log-probabilities, and here it got logits. F.cross_entropy does both steps.":
                     F.nll_loss(logits, ys).item(),
-                "this is the logarithm of the mean probability. Take logarithms first, then their mean.":
-                    -logits.softmax(1)[range(len(xs)), ys].mean().log().item(),
                 "inputs and targets are swapped: the logits are those of xs, the targets ys.":
                     F.cross_entropy(W.detach()[ys], xs).item(),
                 "these are the columns of W. The logits of an example are a row: W[xs].":
@@ -246,14 +234,12 @@ def e05_cross_entropy(function, found):
         # a penalty depends on W alone: other examples must give the same one
         others = loss_of(W.detach(), ys, xs).item() - F.cross_entropy(W.detach()[ys], xs).item()
         if extra > 0 and abs(at_zero - math.log(27)) < 1e-4 and abs(others - extra) < 1e-4:
-            return (f"it is {extra:.4f} too high, and right for W = 0: the penalty is inside (about "
-                    f"{extra / (W**2).mean().item():.3g} times the mean of W²). Train on loss + penalty if you like, "
-                    f"but report the loss alone: only that compares with other models.")
+            return (f"it is {extra:.4f} too high: the penalty is inside (about {extra / (W**2).mean().item():.3g} "
+                    f"times the mean of W²). Train on it if you like, but report the loss alone: only that compares.")
         return f"it gives {loss:.4f} where the mean negative log likelihood is {right:.4f}."
     large, right = loss_of(1000 * W.detach(), xs, ys).item(), F.cross_entropy(1000 * logits, ys).item()
     if not abs(large - right) < 1e-3 * right:
-        why = ("something added inside the logarithm, or cut off, hides it" if math.isfinite(large) else
-               "exp of a large number overflows")
+        why = "something added to p hides it" if math.isfinite(large) else "exp of a large number overflows"
         return (f"for large logits it gives {large:.4g} instead of {right:.4g}: {why}. F.cross_entropy(logits, ys) "
                 f"takes the largest logit away first.")
     if not given.requires_grad:
@@ -263,10 +249,7 @@ def e05_cross_entropy(function, found):
 
 @check("E06", "probs_mine(context) → the probabilities of the character after 'emm' or any other context")
 def e06_own_model(probs, words, found):
-    """E06 of lecture 1: probs(context) → 27 probabilities of the next character; context: the letters so far (str).
-
-    Trained on the train names of split_words(words); scored here on dev.
-    """
+    """E06 of lecture 1: probs(context) → 27 probabilities, from the letters so far (str); scored on dev."""
     stoi, _ = build_vocabulary(words)
     side, (train, dev, _) = len(stoi), split_words(words)
     seen, in_train, losses, last = {}, set(train), {True: [], False: []}, 0.0
@@ -283,13 +266,12 @@ def e06_own_model(probs, words, found):
                     return f"probs_mine({context!r}) has the shape {tuple(p.shape)}; ({side},) is needed, '.' first."
                 if p.isnan().any() or (p < 0).any() or abs(p.sum().item() - 1) > 1e-3:
                     extra = " Are these logits, or logarithms? Some are negative." if (p < 0).any() else ""
-                    return (f"probs_mine({context!r}) is no distribution: its sum is {p.sum().item():.4f}; it must be "
-                            f"1.{extra}")
+                    return f"probs_mine({context!r}) is no distribution: its sum is {p.sum().item():.4f}, not 1.{extra}"
                 seen[context] = p.tolist()
             p = seen[context]
             if p[stoi[ch]] == 0:
-                return (f"after {context!r} it gives {ch!r} the probability 0, and dev has that: the loss is infinite. "
-                        f"Leave something for what was never seen.")
+                return (f"after {context!r} it gives {ch!r} the probability 0, and dev has that. Leave something for "
+                        f"what was never seen.")
             losses[word in in_train].append(-math.log(p[stoi[ch]]))
             last -= math.log(max(p[stoi[ch] - 1], 1e-9))  # if '.' stood last in it
     new, every = losses[False], losses[True] + losses[False]

@@ -28,10 +28,9 @@ def _mlp(parameters, X):
 
 @check("E02", "uniform_mine", "init_mine(n_embd, n_hidden) → [C, W1, b1, W2, b2]")
 def e02_uniform_start(uniform, init, words, found):
-    """E02 of lecture 2: answer = (uniform, init). uniform: a uniform guess's loss. init(n_embd, n_hidden) → parameters.
+    """E02 of lecture 2: answer = (uniform, init), a uniform guess's loss, and fresh parameters that start near it.
 
-    The parameters [C, W1, b1, W2, b2] (three characters of context) must start within 0.05 of uniform, and learn: the
-    check trains them for 200 steps of Adam.
+    They must start within 0.05 of it with three characters of context, and learn: 200 steps of Adam are tried.
     """
     stoi, _ = build_vocabulary(words)
     side = len(stoi)
@@ -66,12 +65,11 @@ def e02_uniform_start(uniform, init, words, found):
         with torch.no_grad():
             end = F.cross_entropy(_mlp(parameters, some[0]), some[1]).item()
         if not end < unigram - 0.02:
-            return (f"it starts at {start:.4f}, but after 200 steps the loss is {end:.4f}: no better than knowing how "
-                    f"often each letter occurs ({unigram:.4f}). It does not learn from the context. Is a whole "
-                    f"layer zero, or are all neurons the same?")
+            return (f"it starts at {start:.4f}, but after 200 steps the loss is {end:.4f}: it knows no more than how "
+                    f"often each letter occurs ({unigram:.4f}). Is a whole layer zero, or are all neurons the same?")
         if one:
-            return (f"it starts at {start:.4f}, but all {n_hidden} neurons are the same, in W1, b1 and W2. They get "
-                    f"the same gradients and stay the same: a net with one neuron. Draw W1 or W2 at random.")
+            return (f"all {n_hidden} neurons are the same, in W1, b1 and W2. They get the same gradients and stay the "
+                    f"same: a net with one neuron. Draw W1 or W2 at random.")
     found.append(f"The uniform loss is {right:.4f}, the net starts at {start:.4f} and learns.")
 
 
@@ -106,10 +104,7 @@ def _wrong_connection(forward, parameters, X):
 
 @check("E03", "parameters_direct", "forward_direct(parameters, X) → logits")
 def e03_direct(parameters, forward, words, found):
-    """E03 of lecture 2: answer = (parameters, forward), [C, W1, b1, W2, b2, Wd] and forward(parameters, X) → logits.
-
-    logits = tanh(emb @ W1 + b1) @ W2 + b2 + emb @ Wd with emb = C[X] side by side, three characters of context.
-    """
+    """E03 of lecture 2: answer = ([C, W1, b1, W2, b2, Wd], forward): h @ W2 + b2 + emb @ Wd, three characters."""
     parameters = [as_tensor(p) for p in parameters]
     stoi, _ = build_vocabulary(words)
     if len(parameters) != 6:

@@ -13,8 +13,7 @@ from mmutils.exercises.verdict import as_tensor, check, entropy, recognised
 def e01_zeros(parameters, moved, words, found):
     """E01 of lecture 3: answer = (parameters, moved), [C, W1, b1, W2, b2] trained from zeros, and who learned.
 
-    W1, b1, W2 and b2 start as zeros, C at random. moved: the names (a set of str) of those that training has changed.
-    The loss on train must be that of the unigram, to 0.01.
+    C alone starts at random. moved: a set of names (str). The loss on train must be that of the unigram, to 0.01.
     """
     names = ("C", "W1", "b1", "W2", "b2")
     moved = {moved} if isinstance(moved, str) else moved
@@ -51,9 +50,8 @@ def e01_zeros(parameters, moved, words, found):
     if loss > unigram + 0.01:
         if F.cross_entropy(-b2.expand(len(Y), -1), Y).item() < loss - 0.1:
             return f"the loss on train is {loss:.4f}, and b2 goes the wrong way: a step goes against the gradient."
-        return (f"the loss on train is {loss:.4f}, and b2 can bring it lower. If it was trained on the examples of "
-                f"train, take more steps, or a higher learning rate, until b2 has arrived; average out the noise with "
-                f"a large batch or a lower rate at the end.")
+        return (f"the loss on train is {loss:.4f}, and b2 can bring it lower. If it was trained on train, take more "
+                f"steps, or a higher learning rate; then a large batch, or a lower rate at the end, against the noise.")
     if "b2" not in moved:
         return "one of those you leave out does learn: compare each parameter with what it was before the training."
     if others := sorted(moved - {"b2"}):
@@ -89,10 +87,10 @@ def _normed(linear, norm, x, *, gamma=1, beta=1, mean=1, bias=1, std=None):
 
 @check("E02", "fold_mine(linear, norm) returns (weight, bias)")
 def e02_fold(fold, found):
-    """E02 of lecture 3: fold(linear, norm) → (weight, bias) that do in one step what the two layers do at test time.
+    """E02 of lecture 3: fold(linear, norm) → (weight, bias), so that x @ weight + bias is norm(linear(x)) at test time.
 
     linear has weight (fan_in, fan_out) and bias (fan_out,) or None; norm has gamma, beta, running_mean, running_var,
-    each (fan_out,), eps and training. x @ weight + bias must be norm(linear(x)) to 1e-5.
+    each (fan_out,), eps and training.
     """
     for with_bias in (False, True):
         linear, norm, x = _layers_to_fold(with_bias)
@@ -103,8 +101,7 @@ def e02_fold(fold, found):
         if _contents(linear, norm) != before:
             return "it changes the layers that it gets. Make new tensors instead of writing into theirs."
         if any(part is None for part in answer):
-            return ("one of the two that it returns is None. Without linear.bias too there is a new bias, made of "
-                    "running_mean and beta.")
+            return "one of the two is None. Without linear.bias too there is a bias, made of running_mean and beta."
         weight, bias = (as_tensor(part).double() for part in answer)
         if weight.shape != linear.weight.shape:
             hint = " It is transposed." if weight.shape == linear.weight.T.shape else ""

@@ -13,9 +13,8 @@ from mmutils.exercises.verdict import Calls, Wrong, as_tensor, check, number, re
 def gradient(answer, tensor, loss, name="the gradient", *, given=()):
     """Hold a gradient that was made by hand against autograd's: that of `loss` with respect to `tensor`.
 
-    Prints a verdict that helps (wrong shape, the local factor left out, one of two uses forgotten, …). Returns True,
-    False, or None for "not tried yet"; never raises. An entry is right if it differs by at most 1e-5 of its size, plus
-    what rounding may leave of the sums behind it. The graph of `loss` must have been kept (retain_graph=True).
+    Returns True, False, or None for "not tried yet", and never raises. An entry may differ by 1e-5 of its size, plus
+    what rounding leaves of the sums behind it. The graph of `loss` must have been kept (retain_graph=True).
     given: gradients that the page hands out; they are no answer, just as tensor.grad is none.
     """
     def judge(found):
@@ -28,9 +27,8 @@ def gradient(answer, tensor, loss, name="the gradient", *, given=()):
             reference, uses, noise = _traced(tensor, loss)
         except (RuntimeError, ValueError) as error:
             if "modified by an inplace operation" in str(error) or tensor._version:
-                raise Wrong("your code has changed a tensor of the forward pass in place, so nothing can be checked "
-                            "any more. Change a copy, made by .clone(); then run the forward cell and the cards below "
-                            "it again.") from None
+                raise Wrong("your code has changed a tensor of the forward pass in place. Change a copy, made by "
+                            ".clone(); then run the forward cell and the cards below it again.") from None
             raise
         found.append(f"Its shape is {tuple(tensor.shape)}, and it equals autograd's up to rounding.")
         return _wrong_gradient(answer, reference, uses, noise, tensor.detach().double())
@@ -52,8 +50,7 @@ _LOCAL = {  # what is taken for the local factor of an operation, as a function 
              "only the output is squared: 1 − output².": lambda x: (1 - x.tanh()) ** 2,
              "the output must be squared: 1 − output².": lambda x: 1 - x.tanh(),
              "this is the sigmoid's derivative. That of tanh is 1 − output².": lambda x: x.tanh() * (1 - x.tanh())},
-    "Exp": {"the local factor is not the input. The derivative of exp is its output.": lambda x: x},
-    "Log": {"the local factor is 1 / input, not 1 / input².": lambda x: x**-2}}
+    "Exp": {"the local factor is not the input. The derivative of exp is its output.": lambda x: x}}
 
 
 def _traced(tensor, loss):
@@ -121,15 +118,14 @@ def _wrong_gradient(answer, reference, uses=(), noise=0.0, tensor=None):
     if (r.abs() <= noise).all():
         return "the right answer is 0 up to rounding; yours is not. What cancels here?"
     if len(uses) > 1 and any(near(a, use.share.double()) for use in uses):
-        return (f"this is the gradient by one use only. On the way forward it is used {len(uses)} times: "
-                f"add up what comes back from each.")
+        return (f"this is the gradient by one use only. On the way forward it is used {len(uses)} times: add up what "
+                f"comes back from each.")
     if (a == 0).all():
         return "it is zero everywhere."
     if tensor is not None and a.equal(tensor):
         return "these are the numbers of the tensor itself. Its gradient was asked for."
     if len(uses) < 2 and ((a - r).abs() <= noise + 5e-4 * r.abs()).all():
-        return ("it is all but equal, though not up to rounding. Is every small constant in its place, such as the "
-                "10⁻⁵ of the variance?")
+        return "it is all but equal. Is every small constant in its place, such as the 10⁻⁵ of the variance?"
     factor = ((a * r).sum() / (r * r).sum()).item()
     if abs(factor) > 1e-6 and near(a / factor):
         if abs(factor + 1) < 1e-4:
@@ -147,8 +143,7 @@ def _wrong_gradient(answer, reference, uses=(), noise=0.0, tensor=None):
             return "what was looked up is right. What was not takes no part in the loss, so its gradient is 0."
         rows = good.double().flatten(1).mean(1) if a.dim() > 1 else torch.zeros(0)
         if ((rows == 1) & (r != 0).flatten(1).any(1)).any() and (rows[rows < 1] < 0.5).all():
-            return ("whole rows are right and others are not. Is a row that is used several times overwritten instead "
-                    "of added?")
+            return "whole rows are right, others are not. Is a row that is used often overwritten instead of added?"
     counted = (a.abs() > noise) | (r.abs() > noise)  # to have 0 where 0 belongs is no achievement
     right = good[counted].double().mean().item()
     share = "nearly all" if right > 0.99 else f"{right:.0%}" if right >= 0.01 else "hardly any" if right else "none"
@@ -239,8 +234,7 @@ def _wrong_shape(a, r, near, uses, noise):
         if near(a.expand(wanted)):
             return f"{told} The numbers are right, but each entry has a gradient of its own: spread them out."
         if len(uses) > 1 and any(near(a.expand(wanted), use.share.double()) for use in uses):
-            return (f"{told} And these are the numbers of one use only: spread them out, and add what comes back by "
-                    f"the other.")
+            return f"{told} And these are the numbers of one use only: spread them out, and add the other's."
     return told
 
 
@@ -263,10 +257,7 @@ def _mlp_batchnorm(parameters, X, Y, *, unbiased=True):
 
 @check("E04", "gradients_mine(parameters, Xb, Yb) → the loss and the list of seven gradients")
 def e04_gradients(function, found):
-    """E04 of lecture 4: function(parameters, Xb, Yb) → (loss, [dC, dW1, db1, dW2, db2, dbngain, dbnbias]), no autograd.
-
-    parameters: [C, W1, b1, W2, b2, bngain, bnbias]. Tried on nets and minibatches of three sizes, under no_grad.
-    """
+    """E04 of lecture 4: function(parameters, Xb, Yb) → (loss, gradients in the order of _NAMES), without autograd."""
     for n, n_embd, n_hidden, context in ((32, 10, 200, 3), (8, 4, 30, 3), (16, 5, 12, 2)):
         g = torch.Generator().manual_seed(n)
         shapes = [(27, n_embd), (context * n_embd, n_hidden), (n_hidden,), (n_hidden, 27), (27,), (1, n_hidden),

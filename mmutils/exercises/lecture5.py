@@ -15,10 +15,7 @@ def _whole(x):
 
 @check("E01", "logits_mine(X), from contexts (n, context_mine) to logits (n, 27)", "context_mine", "dev_loss_mine")
 def e01_beat(logits_of, context, quoted, words, found):
-    """E01 of lecture 5: answer = (logits, context, dev_loss). logits(X): int64 (n, context) → (n, 27). Dev below 1.993.
-
-    Scored on all of dev and test of split_words(words), and on 4,000 names of train. dev_loss: what the reader quotes.
-    """
+    """E01 of lecture 5: answer = (logits, context, dev_loss), dev below 1.993. Of train, 4,000 names are scored."""
     if not 1 <= (_whole(context) or 0) <= 64:
         return f"context_mine is {context!r}; it must be a whole number from 1 to 64: how many characters the net sees."
     losses = losses_of(logits_of, words, _whole(context), n_train=4000)
@@ -37,8 +34,7 @@ def _tree_size(factors, n_hidden, n_embd=10, side=27):
 def e02_factors(factors, hidden, parameters, found):
     """E02 of lecture 5: answer = (factors, hidden, parameters), a tree of eight characters as large as the lecture's.
 
-    factors: whole numbers above 1 with the product 8, neither (2, 2, 2) nor (8,). hidden: neurons of each level, so
-    that the tree has within 1% of 22,397 parameters (n_embd 10, 27 characters). parameters: how many it has.
+    factors: neither (2, 2, 2) nor (8,). hidden: neurons of each level, so that 22,397 parameters are met within 1%.
     """
     if not isinstance(factors, (tuple, list)) or not factors:
         return f"factors_mine is {factors!r}; it must be a list of whole numbers, such as (2, 2, 2)."
@@ -49,8 +45,7 @@ def e02_factors(factors, hidden, parameters, found):
     if 1 in factors:
         return f"the factors {factors} have a 1: that level joins nothing."
     if math.prod(factors) != 8:
-        return (f"the factors {factors} multiply to {math.prod(factors)}. To join eight characters, no more and no "
-                f"less, their product must be 8.")
+        return f"the factors {factors} multiply to {math.prod(factors)}. To join eight characters it must be 8."
     if factors in ((2, 2, 2), (8,)):
         return f"{factors} is in the log already: the {'tree' if len(factors) == 3 else 'flat net'}. Find another one."
     right, each = _tree_size(factors, hidden), hidden * len(factors)
@@ -63,12 +58,11 @@ def e02_factors(factors, hidden, parameters, found):
             " The table of embeddings is missing: 27 rows of 10 numbers.": -270,
             " The bias of the last layer is missing.": -27,
             " The last layer is missing.": -27 * hidden - 27}) or ""
-        return (f"with the factors {factors} and {hidden} neurons the tree has {right:,} parameters, not "
-                f"{parameters:,}.{why}")
+        return f"with {factors} and {hidden} neurons the tree has {right:,} parameters, not {parameters:,}.{why}"
     if abs(right - 22_397) > 224:
-        return (f"{right:,} parameters are {abs(right / 22_397 - 1):.0%} {'more' if right > 22_397 else 'less'} than "
-                f"22,397. Then nobody can tell the order from the size. Take {'fewer' if right > 22_397 else 'more'} "
-                f"neurons.")
+        more, fewer = ("more", "fewer") if right > 22_397 else ("less", "more")
+        return (f"{right:,} parameters are {abs(right / 22_397 - 1):.0%} {more} than 22,397. Then nobody can tell the "
+                f"order from the size. Take {fewer} neurons.")
     found.append(f"Factors {factors}, {hidden} neurons: {right:,} parameters, {right - 22_397:+,} against the tree.")
 
 
@@ -96,10 +90,9 @@ def _earlier(x, d):
 
 @check("E03", "leaks_mine", "earlier_mine(x, d) returns x as it was d places earlier")
 def e03_causal(leaks, earlier, suspects, found):
-    """E03 of lecture 5: answer = (leaks, earlier). leaks: the names of the suspects that let the future in (a set).
+    """E03 of lecture 5: answer = (leaks, earlier), the names of the suspects that let the future in, and _earlier().
 
-    suspects: dict of name → function (x, d) → (earlier, now). earlier(x, d): x (B, T, C) as it was d places earlier,
-    zeros where there was nothing, in the same shape.
+    suspects: dict of name → function (x, d) → (earlier, now).
     """
     leaks = {leaks} if isinstance(leaks, str) else {getattr(name, "__name__", name) for name in leaks}
     if unknown := leaks - suspects.keys():
@@ -130,9 +123,7 @@ def e03_causal(leaks, earlier, suspects, found):
                    if y[:, d:].equal(right[:, d:]) else "the values are not those of d places earlier."))
     truth = {name for name, pair in suspects.items() if _sees_the_future(pair)}
     if wrongly := leaks - truth:
-        return (f"{wrongly.pop()!r} does not see the future: in its picture nothing lies to the right of the dashed "
-                f"line.")
+        return f"{wrongly.pop()!r} does not see the future: its picture has nothing to the right of the dashed line."
     if missed := truth - leaks:
-        return (f"{len(missed)} more let{'s' * (len(missed) == 1)} the future in. Look at the picture of each suspect, "
-                f"up to its corners.")
+        return f"{len(missed)} more let{'s' * (len(missed) == 1)} the future in. Look at each picture's corners too."
     found.append(f"The future gets in with {' and '.join(sorted(truth)) or 'none'}; your own function keeps it out.")
