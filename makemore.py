@@ -11,18 +11,25 @@ are those of Andrej Karpathy's makemore; the code is ours.
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import io
 import math
 import os
+import platform
+import re
 import shlex
+import shutil
 import signal
 import sys
+import tempfile
+import threading
 import time
 import unicodedata
 import zipfile
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
@@ -32,6 +39,11 @@ from tqdm import tqdm
 
 from mmutils import load_words, split_words
 
+try:
+    import fcntl
+except ImportError:     # Windows
+    fcntl = None
+
 # ----------------------------------------------------------------------------------------------------------------------
 # 1. Settings and recipes
 
@@ -40,36 +52,37 @@ from mmutils import load_words, split_words
 class Settings:
     """All that says how a model is built and trained. What a run does not set comes from its type's recipe."""
 
-    type: str = "transformer"
-    n_layer: int = 4            # layers
-    n_head: int = 4             # heads of attention (transformer)
-    n_embd: int = 64            # channels of a character's embedding; the width of a transformer, a bow, a cnn
-    n_embd2: int = 64           # units of the hidden layers (mlp, bow, rnn, gru, lstm), channels of the head (cnn)
+    type: str
+    n_layer: int = 0            # layers
+    n_head: int = 0             # heads of attention (transformer)
+    n_embd: int = 0             # channels of a character's embedding; the width of a transformer, a bow, a cnn
+    n_embd2: int = 0            # units of the hidden layers (mlp, bow, rnn, gru, lstm), channels of the head (cnn)
     block_size: int = 0         # characters of context (mlp, bow, transformer; 0: all); a cnn's dilations stay below it
     dropout: float = 0.0
-    batch_size: int = 256       # words in a step
-    learning_rate: float = 5e-4  # the highest; see learning_rate_at()
+    batch_size: int = 256       # words in a step; of words longer than LONG fewer
+    learning_rate: float = 3e-3  # the highest; see learning_rate_at()
     weight_decay: float = 0.01
-    max_steps: int = 4000       # −1: until Ctrl-C
+    max_steps: int = 3000       # −1: until Ctrl-C
     eval_every: int = 0         # steps between two looks at val; 0: ten looks in a run
     split: str = "lecture"
     seed: int = 3407
 
 
-#            layers, heads, n_embd, n_embd2, block, dropout, batch, learning rate, weight decay, steps
-RECIPES = {
-    "bigram":      (0,  0,     0,       0,     1,   0.0,    256,   5e-2,          0.0,          1000),
-    "mlp":         (1,  0,    16,     256,     3,   0.0,    256,   1e-2,          0.01,         4000),
-    "bow":         (2,  0,    64,     128,     0,   0.0,    256,   3e-3,          0.01,         3000),
-    "rnn":         (1,  0,    64,     192,     0,   0.2,    256,   3e-3,          0.1,          3000),
-    "gru":         (2,  0,    64,     192,     0,   0.3,    256,   1e-2,          0.1,          3000),
-    "lstm":        (2,  0,    64,     192,     0,   0.3,    256,   1e-2,          0.1,          3000),
-    "cnn":         (8,  0,    96,      96,    16,   0.2,    128,   3e-3,          0.1,          6000),
-    "transformer": (4,  4,    64,      64,     0,   0.1,    128,   3e-3,          0.01,         3800),
-}
-NAMES = ("n_layer", "n_head", "n_embd", "n_embd2", "block_size", "dropout", "batch_size", "learning_rate",
-         "weight_decay", "max_steps")
+RECIPES = {s.type: s for s in (
+    Settings("bigram", block_size=1, learning_rate=5e-2, weight_decay=0.0, max_steps=1000),
+    Settings("mlp", n_layer=1, n_embd=16, n_embd2=256, block_size=3, learning_rate=1e-2, max_steps=4000),
+    Settings("bow", n_layer=2, n_embd=64, n_embd2=128),
+    Settings("rnn", n_layer=1, n_embd=64, n_embd2=192, dropout=0.2, weight_decay=0.1),
+    Settings("gru", n_layer=2, n_embd=64, n_embd2=192, dropout=0.3, learning_rate=1e-2, weight_decay=0.1),
+    Settings("lstm", n_layer=2, n_embd=64, n_embd2=192, dropout=0.3, learning_rate=1e-2, weight_decay=0.1),
+    Settings("cnn", n_layer=8, n_embd=96, n_embd2=96, block_size=16, dropout=0.2, batch_size=128, weight_decay=0.1,
+             max_steps=6000),
+    Settings("transformer", n_layer=4, n_head=4, n_embd=64, dropout=0.1, batch_size=128, max_steps=3800),
+)}
 SIZES = ("type", "n_layer", "n_head", "n_embd", "n_embd2", "block_size")  # what a checkpoint's weights fit
+MINUTE = 60.0   # seconds after which a checkpoint is saved whatever happens
+LONG = 63       # letters; a batch has as many characters as batch_size words of so many, and not more
+PLACES = 2**15  # characters that are sampled at once
 
 
 class Problem(Exception):
@@ -85,15 +98,22 @@ class Problem(Exception):
 
 
 class Model(nn.Module):
-    """What all models share: the loss."""
+    """What all models share. Each has features(idx), which gives (B, T, C), and a head, which makes logits of them."""
+
+    context = 2**31     # how many characters back an output can see
 
     def forward(self, idx, targets=None):
         """idx (B, T) → logits (B, T, V), and the mean loss over the targets (B, T) that are not −1, in nats."""
-        logits = self.predict(idx)
+        logits = self.head(self.features(idx))
         if targets is None:
             return logits, None
         total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum")
         return logits, total / (targets >= 0).sum().clamp(min=1)
+
+    def following(self, idx, memory):
+        """The logits (B, V) of what follows idx (B, T). In `memory`, a dict, empty at first, a model may keep what it
+        has computed, for when the same words come again with one character more."""
+        return self.head(self.features(idx[:, -self.context:])[:, -1])
 
 
 def head(n_in, n_vocab):
@@ -107,12 +127,17 @@ def head(n_in, n_vocab):
 class Bigram(Model):
     """A table: row i holds the logits of what follows character i (lecture 1)."""
 
+    context = 1
+
     def __init__(self, s, n_vocab, n_places):
         super().__init__()
         self.table = nn.Embedding(n_vocab, n_vocab)
         nn.init.zeros_(self.table.weight)
 
-    def predict(self, idx):
+    def features(self, idx):
+        return idx
+
+    def head(self, idx):
         return self.table(idx)
 
 
@@ -124,16 +149,16 @@ class MLP(Model):
 
     def __init__(self, s, n_vocab, n_places):
         super().__init__()
-        self.block_size = s.block_size or n_places
+        self.context = s.block_size or n_places
         self.embedding = nn.Embedding(n_vocab, s.n_embd)
-        sizes = [self.block_size * s.n_embd] + [s.n_embd2] * s.n_layer
+        sizes = [self.context * s.n_embd] + [s.n_embd2] * s.n_layer
         self.hidden = nn.Sequential(*[part for a, b in zip(sizes, sizes[1:], strict=False)
                                       for part in (nn.Linear(a, b), nn.Tanh(), nn.Dropout(s.dropout))])
         self.head = head(sizes[-1], n_vocab)
 
-    def predict(self, idx):
-        windows = F.pad(idx, (self.block_size - 1, 0)).unfold(1, self.block_size, 1)   # (B, T, block_size)
-        return self.head(self.hidden(self.embedding(windows).flatten(2)))
+    def features(self, idx):
+        windows = F.pad(idx, (self.context - 1, 0)).unfold(1, self.context, 1)         # (B, T, block_size)
+        return self.hidden(self.embedding(windows).flatten(2))
 
 
 class BagOfWords(Model):
@@ -150,16 +175,16 @@ class BagOfWords(Model):
         self.norm = nn.LayerNorm(s.n_embd)
         self.head = head(s.n_embd, n_vocab)
 
-    def predict(self, idx):
+    def features(self, idx):
         place = torch.arange(idx.shape[1], device=idx.device)
-        back = place[:, None] - place[None, :]                              # (T, T): how far column j lies behind row i
-        seen = (back >= 0) & (back < self.block_size)
-        weight = seen / seen.sum(1, keepdim=True)                           # a row of it takes a mean
         x = self.embedding(idx) + self.position(place)                      # (B, T, C)
-        x = x + weight @ x              # the last character is known as it is; those before it only as a bag
-        for layer in self.layers:
+        total = x.cumsum(1)
+        if self.block_size < idx.shape[1]:                                  # less what lies further back
+            total = total - F.pad(total, (0, 0, self.block_size, 0))[:, :-self.block_size]
+        x = x + total / (place + 1).clamp(max=self.block_size)[:, None]     # the last character is known as it is;
+        for layer in self.layers:                                           # those before it only as a bag, their mean
             x = x + layer(x)
-        return self.head(self.norm(x))
+        return self.norm(x)
 
 
 class Recurrent(Model):
@@ -183,9 +208,13 @@ class Recurrent(Model):
         self.dropout = nn.Dropout(s.dropout)
         self.head = head(s.n_embd2, n_vocab)
 
-    def predict(self, idx):
+    def features(self, idx):
         h, _ = self.cells(self.dropout(self.embedding(idx)))                # (B, T, n_embd2)
-        return self.head(self.dropout(h))
+        return self.dropout(h)
+
+    def following(self, idx, memory):
+        h, memory["state"] = self.cells(self.embedding(idx[:, -1:] if memory else idx), memory.get("state"))
+        return self.head(h[:, -1])
 
 
 class CNN(Model):
@@ -200,20 +229,21 @@ class CNN(Model):
         self.embedding = nn.Embedding(n_vocab, s.n_embd)
         cycle = [2**k for k in range(max(1, math.ceil(math.log2(s.block_size or n_places))))]
         self.dilations = [cycle[k % len(cycle)] for k in range(s.n_layer)]
+        self.context = sum(self.dilations) + 1
         self.gated = nn.ModuleList(nn.Linear(2 * s.n_embd, 2 * s.n_embd) for _ in self.dilations)
         self.mixed = nn.ModuleList(nn.Linear(s.n_embd, 2 * s.n_embd) for _ in self.dilations)
         self.dropout = nn.Dropout(s.dropout)
         self.last = nn.Linear(s.n_embd, s.n_embd2)
         self.head = head(s.n_embd2, n_vocab)
 
-    def predict(self, idx):
+    def features(self, idx):
         x, skips = self.embedding(idx), 0                                   # (B, T, C)
         for d, gated, mixed in zip(self.dilations, self.gated, self.mixed, strict=True):
             earlier = F.pad(x, (0, 0, d, 0))[:, :x.shape[1]]                # d characters before: nothing from after
             filtered, gate = gated(torch.cat([earlier, x], 2)).chunk(2, 2)
             residual, skip = mixed(self.dropout(filtered.tanh() * gate.sigmoid())).chunk(2, 2)
             x, skips = x + residual, skips + skip
-        return self.head(self.dropout(F.relu(self.last(F.relu(skips / math.sqrt(len(self.dilations)))))))
+        return self.dropout(F.relu(self.last(F.relu(skips / math.sqrt(len(self.dilations))))))
 
 
 class Block(nn.Module):
@@ -228,12 +258,18 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(s.n_embd, 4 * s.n_embd), nn.GELU(approximate="tanh"),
                                  nn.Linear(4 * s.n_embd, s.n_embd), nn.Dropout(s.dropout))
 
-    def forward(self, x):
+    def forward(self, x, memory=None):
         B, T, C = x.shape
         # queries, keys, values, each (B, n_head, T, C / n_head)
         q, k, v = self.qkv(self.norm1(x)).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
-        # softmax(q kᵀ / √size) v: a mean of the values, weighted by how well each key answers the query
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=self.dropout if self.training else 0.0)
+        if memory is not None:                              # in sampling: those of the characters before are known
+            if self in memory:
+                k, v = torch.cat([memory[self][0], k], 2), torch.cat([memory[self][1], v], 2)
+            memory[self] = k, v
+        # softmax(q kᵀ / √size) v: a mean of the values, weighted by how well each key answers the query. With dropout
+        # torch keeps T × T numbers for it, without it only T
+        dropout = self.dropout if self.training and T <= 4 * LONG else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=T > 1, dropout_p=dropout)
         x = x + F.dropout(self.project(y.transpose(1, 2).reshape(B, T, C)), self.dropout, self.training)
         return x + self.mlp(self.norm2(x))
 
@@ -246,7 +282,7 @@ class Transformer(Model):
 
     def __init__(self, s, n_vocab, n_places):
         super().__init__()
-        self.block_size = s.block_size or n_places
+        self.context = s.block_size or n_places
         self.embedding = nn.Embedding(n_vocab, s.n_embd)
         self.position = nn.Embedding(n_places, s.n_embd)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.n_layer))
@@ -254,15 +290,23 @@ class Transformer(Model):
         self.dropout = nn.Dropout(s.dropout)
         self.head = head(s.n_embd, n_vocab)
 
-    def predict(self, idx):
-        if self.block_size < idx.shape[1]:      # only the last block_size characters may be seen: windows of so many
-            windows = idx.unfold(1, self.block_size, 1)                     # (B, T − block_size + 1, block_size)
-            logits = self.predict(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
-            return torch.cat([logits[:, 0], logits[:, 1:, -1]], 1)          # all of the first, the last of the others
-        x = self.dropout(self.embedding(idx) + self.position(torch.arange(idx.shape[1], device=idx.device)))
+    def features(self, idx, memory=None, done=0):
+        if self.context < idx.shape[1]:         # only the last block_size characters may be seen: windows of so many
+            windows = idx.unfold(1, self.context, 1)                        # (B, T − block_size + 1, block_size)
+            x = self.features(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+            return torch.cat([x[:, 0], x[:, 1:, -1]], 1)                    # all of the first, the last of the others
+        place = torch.arange(done, done + idx.shape[1], device=idx.device)
+        x = self.dropout(self.embedding(idx) + self.position(place))
         for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x))
+            x = block(x, memory)
+        return self.norm(x)
+
+    def following(self, idx, memory):
+        if self.context < idx.shape[1]:
+            return super().following(idx, memory)
+        done = memory.get("done", 0)
+        memory["done"] = idx.shape[1]
+        return self.head(self.features(idx[:, done:], memory, done)[:, -1])
 
 
 def build_model(s, n_vocab, n_places):
@@ -277,42 +321,55 @@ def build_model(s, n_vocab, n_places):
 
 
 class Words:
-    """Words as one tensor: x (N, L + 1), 0 in front of each word; y (N, L + 1), the targets, −1 where it has ended."""
+    """Words as one row of indices with 0 around each, 0 e m m a 0 a v a 0: it is as long as they have characters."""
 
     def __init__(self, words, stoi):
+        index = stoi | {"\n": 0}
+        self.row = torch.tensor([index[ch] for ch in "\n".join(["", *words, ""])])
         self.lengths = torch.tensor([len(word) for word in words])
-        width = max(map(len, words)) + 1
-        self.x = torch.zeros((len(words), width), dtype=torch.int64)
-        inside = torch.arange(width - 1) < self.lengths[:, None]
-        self.x[:, 1:][inside] = torch.tensor([stoi[ch] for word in words for ch in word], dtype=torch.int64)
-        self.y = torch.cat([self.x[:, 1:], torch.zeros((len(words), 1), dtype=torch.int64)], 1)
-        self.y[torch.arange(width) > self.lengths[:, None]] = -1
+        self.starts = (self.lengths + 1).cumsum(0) - self.lengths - 1       # where the 0 in front of each word stands
+        self.batches = functools.lru_cache(maxsize=2)(self.batches)         # of the first epoch, and of this one
 
     def __len__(self):
         return len(self.lengths)
 
     def batch(self, which, device):
-        """x and y of the words `which`, cut to the longest of them."""
-        width = int(self.lengths[which].max()) + 1
-        return self.x[which, :width].to(device), self.y[which, :width].to(device)
+        """x and y (B, T) of the words `which`: 0 and the word, and 1 further on the targets; behind it 0, and −1."""
+        lengths = self.lengths[which, None]
+        place = torch.arange(int(lengths.max()) + 1)
+        inside = place <= lengths                                           # (B, T)
+        at = (self.starts[which, None] + place) * inside
+        return self.row[at].to(device), self.row[at + 1].masked_fill(~inside, -1).to(device)
+
+    def cut(self, which, batch_size):
+        """The words `which` in order of length, as batches that are at most `batch_size` words and LONG + 1 times as
+        many characters, with what pads them to the longest; or a single word."""
+        batches = []
+        for part in which[self.lengths[which].argsort(stable=True)].split(batch_size):
+            while len(part):
+                size = torch.arange(1, len(part) + 1) * (self.lengths[part] + 1)
+                n = max(1, int((size <= batch_size * (LONG + 1)).sum()))
+                batches.append(part[:n])
+                part = part[n:]
+        return batches
 
     def batches(self, batch_size, seed):
         """One epoch: a list of index tensors that hold each word once, words of like length together.
 
-        The shuffled words are sorted by length within pools of four batches, and the batches are shuffled again.
+        The shuffled words are sorted by length within pools of four batches, and the batches are shuffled again. All
+        long words are one pool, so that there are as many batches whatever the seed.
         """
         g = torch.Generator().manual_seed(seed)
-        batches = []
-        for pool in torch.randperm(len(self), generator=g).split(4 * batch_size):
-            batches += pool[self.lengths[pool].argsort(stable=True)].split(batch_size)
+        order = torch.randperm(len(self), generator=g)
+        long = self.lengths[order] > LONG
+        pools = [*order[~long].split(4 * batch_size), order[long]]
+        batches = [batch for pool in pools for batch in self.cut(pool, batch_size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=g)]
 
     def training_batch(self, step, batch_size, seed):
         """The batch of a step: a pure function of the step, so that a run can be taken up anywhere."""
-        epoch, place = divmod(step, math.ceil(len(self) / batch_size))
-        if getattr(self, "_epoch", None) != (epoch, batch_size, seed):
-            self._epoch, self._batches = (epoch, batch_size, seed), self.batches(batch_size, seed + 1_000_003 * epoch)
-        return self._batches[place]
+        epoch, place = divmod(step, len(self.batches(batch_size, seed)))
+        return self.batches(batch_size, seed + 1_000_003 * epoch)[place]
 
 
 def split(words, how):
@@ -346,9 +403,9 @@ def sample(model, n, longest, g, *, temperature=1.0, top_k=None, prefix=(), devi
     """
     model.eval()
     idx = torch.tensor([[0, *prefix]], device=device).repeat(n, 1)          # (n, T)
-    ended = torch.zeros(n, dtype=torch.bool, device=device)
+    ended, memory = torch.zeros(n, dtype=torch.bool, device=device), {}
     while idx.shape[1] <= longest and not ended.all():
-        logits = model(idx)[0][:, -1] / max(temperature, 1e-30)             # (n, V)
+        logits = model.following(idx, memory) / max(temperature, 1e-30)     # (n, V)
         if top_k is not None:
             logits[logits < logits.topk(min(top_k, logits.shape[1])).values[:, -1:]] = -math.inf
         drawn = torch.multinomial(logits.softmax(1).cpu(), 1, generator=g).to(device)
@@ -364,37 +421,44 @@ def sample(model, n, longest, g, *, temperature=1.0, top_k=None, prefix=(), devi
 def most_likely(model, n, longest, *, prefix=(), device="cpu"):
     """The n most probable words and their probabilities given the prefix, by beam search: a list of (indices, p).
 
-    Keeps the most probable beginnings of each length, far more of them than words are wanted, and stops when no
-    beginning that is left is more probable than the n words found.
+    Keeps the most probable beginnings of each length, far more of them than words are wanted, without those that are
+    less probable than the n words found: what they lead to is less probable still.
     """
     model.eval()
-    beams, log_p, found = [list(prefix)], torch.zeros(1), []
-    while beams and len(beams[0]) <= longest:
-        found = sorted(found, key=lambda pair: -pair[1])[:n]
-        if len(found) == n and log_p.max() <= found[-1][1]:
-            break
-        logits = model(torch.tensor([[0, *beam] for beam in beams], device=device))[0][:, -1]
-        scores = log_p[:, None] + logits.log_softmax(1).cpu()               # (beams, V)
-        found += [(beam, score) for beam, score in zip(beams, scores[:, 0].tolist(), strict=True)]
-        if len(beams[0]) == longest:                                        # no longer words than the list has
-            break
-        best = scores[:, 1:].flatten().topk(min(max(200, 20 * n), scores[:, 1:].numel()))
-        width = scores.shape[1] - 1
-        beams = [beams[i // width] + [i % width + 1] for i in best.indices.tolist()]
-        log_p = best.values
-    found = sorted(found, key=lambda pair: -pair[1])[:n]
-    return [(word, math.exp(score)) for word, score in found]
+    beams, log_p, found, width = torch.tensor([[0, *prefix]]), torch.zeros(1), [], max(200, 20 * n)
+    while len(beams) and beams.shape[1] <= longest + 1:
+        best, which = torch.empty(0), torch.empty(0, dtype=torch.int64)
+        rows = max(1, PLACES // beams.shape[1])                             # so many at once, for the memory
+        for start in range(0, len(beams), rows):
+            some = beams[start:start + rows]
+            logits = model.following(some.to(device), {})
+            scores = log_p[start:start + rows, None] + logits.log_softmax(1).cpu()          # (rows, V)
+            found += zip(scores[:, 0].tolist(), some[:, 1:].tolist(), strict=True)
+            found = sorted(found, key=lambda pair: -pair[0])[:n]
+            scores[:, 0] = -math.inf                                        # these have ended
+            top = scores.flatten().topk(min(width, scores.numel()))
+            best = torch.cat([best, top.values])
+            which = torch.cat([which, top.indices + start * scores.shape[1]])
+            best, kept = best.topk(min(width, len(best)))
+            which = which[kept]
+        hopeful = best > (found[-1][0] if len(found) == n else -math.inf)
+        log_p, which = best[hopeful], which[hopeful]
+        beams = torch.cat([beams[which // logits.shape[1]], which[:, None] % logits.shape[1]], 1)
+    return [(word, math.exp(score)) for score, word in found]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# 5. Checkpoints
+# 5. Nothing is lost: checkpoints, the log, the work directory, signals
 
-CHECKPOINT = "model.pt"
+CHECKPOINT, LOG, LOCK, HEADER = "model.pt", "log.csv", ".makemore.lock", "step,batch_loss,val_loss,learning_rate"
+PARTS = {"makemore", "settings", "chars", "longest", "list", "model", "best", "best_loss", "optimizer", "step",
+         "random", "random_gpu"}
 
 
 def write_whole(path, content):
     """Write bytes in one move: whoever reads the file, at any moment, finds the old one or the new one, whole."""
-    part = path.with_suffix(".part")
+    path = path.resolve()                                                   # where a link leads to
+    part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
             file.write(content)
@@ -408,32 +472,152 @@ def write_whole(path, content):
         raise Problem(f"{path} could not be written ({error.strerror}). {kept}") from None
 
 
-def save(path, state):
-    """Write a checkpoint."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_whole(path, buffer.getbuffer())
-
-
 def load(path):
     """Read a checkpoint, or say what is wrong with it."""
     if not path.exists():
         raise Problem(f"there is no checkpoint {path}. Train first, without --resume and --sample-only, or give the "
                       f"work directory of an earlier run with -o.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():                                           # torch does not look at the check sums
-                raise zipfile.BadZipFile
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = io.BytesIO(path.read_bytes())
+        if zipfile.ZipFile(content).testzip():                              # torch does not look at the check sums
+            raise zipfile.BadZipFile
+        content.seek(0)
+        state = torch.load(content, map_location="cpu", weights_only=True)
+        if state.keys() != PARTS or state["settings"].keys() != {f.name for f in fields(Settings)}:
+            raise KeyError
     except Exception as error:                                              # of damaged pickles any kind may come
-        raise Problem(f"the checkpoint {path} cannot be read: it is damaged, or no checkpoint of this program "
-                      f"({type(error).__name__}).") from None
-    parts = {"makemore", "settings", "chars", "longest", "list", "model", "best", "best_loss", "optimizer", "step",
-             "random", "random_gpu"}
-    if not isinstance(state, dict) or state.keys() != parts or state["makemore"] != 1 \
-            or state["settings"].keys() != {f.name for f in fields(Settings)}:
-        raise Problem(f"{path} is not a checkpoint of this program (or of another version of it).")
+        raise Problem(f"{path} is no checkpoint of this version of the program, or it is damaged "
+                      f"({type(error).__name__}). It stays as it is; take another work directory with -o.") from None
     return state
+
+
+def is_log(path):
+    """Whether a file is a log of this program, or the beginning of one."""
+    return path.is_file() and HEADER.startswith(path.read_text(errors="replace").split("\n")[0])
+
+
+class Log:
+    """log.csv, a row a look, and TensorBoard, if it is installed. What cannot be written is told once and given up."""
+
+    def __init__(self, work_dir, step):
+        self.work_dir, self.step, self.board, self.writers = work_dir, step, None, [self.to_file, self.to_board]
+
+    def write(self, *row):
+        for writer in list(self.writers):
+            try:
+                writer(*row)
+            except Exception as error:                                      # of TensorBoard any kind may come
+                self.writers.remove(writer)
+                if getattr(error, "name", None) != "tensorboard":           # that it is not there is no fault
+                    what = self.work_dir / LOG if writer == self.to_file else "TensorBoard"
+                    tqdm.write(f"note: training goes on without {what}, which cannot be written: {error}", sys.stderr)
+
+    def to_file(self, step, *losses):
+        path = self.work_dir / LOG
+        if self.step is not None:                       # the first row: what there is of later steps is done again
+            if path.exists() and not is_log(path):
+                raise ValueError("it is no log of this program")
+            lines = path.read_text(errors="replace").splitlines()[1:] if path.exists() and self.step else []
+            kept = [line for line in lines if line.count(",") == 3 and line.split(",")[0].isdecimal()
+                    and int(line.split(",")[0]) <= self.step]
+            write_whole(path, "\n".join([HEADER, *kept, ""]).encode())
+            self.step = None
+        with path.open("a") as file:
+            file.write("{},{:.5f},{:.5f},{:.3g}\n".format(step, *losses))
+
+    def to_board(self, step, batch_loss, val_loss, _):
+        if self.board is None:
+            from torch.utils.tensorboard import SummaryWriter
+            self.board = SummaryWriter(str(self.work_dir))
+        self.board.add_scalar("loss/batch", batch_loss, step)
+        self.board.add_scalar("loss/val", val_loss, step)
+        self.board.flush()
+
+
+@contextlib.contextmanager
+def locked(work_dir):
+    """The work directory for this process alone. The system drops the lock when the process ends, however it ends."""
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        lock = (work_dir / LOCK).open("a+")
+    except OSError as error:
+        raise Problem(f"--work-dir {work_dir} cannot be made or written ({error.strerror}).") from None
+    with lock:
+        try:
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise Problem(f"{work_dir} is in use by {lock.read() or 'another run'}. Wait until that has ended, or take "
+                          f"another work directory with -o.") from None
+        except OSError:                                                     # a file system that knows no locks
+            pass
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M')}")
+        lock.flush()
+        yield
+
+
+def finds_a_run(work_dir, overwrite):
+    """Whether there is a run in the work directory already. A new one is refused then, without `overwrite`."""
+    what = "the log of a run" if is_log(work_dir / LOG) else ""
+    if (work_dir / CHECKPOINT).exists():
+        state = load(work_dir / CHECKPOINT)
+        what = f"a run ({state['settings']['type']}, step {state['step']:,}, best loss {state['best_loss']:.4f})" \
+            if state["step"] else ""                                        # untrained, it is nothing to keep
+    if what and not overwrite:
+        raise Problem(f"{work_dir} holds {what}. Go on with it with --resume, take another work directory with -o, or "
+                      f"give it up with --overwrite.")
+    return bool(what)
+
+
+def set_aside(work_dir):
+    """Copy the run in the work directory into a folder of its own there, and return that."""
+    aside = Path(tempfile.mkdtemp(prefix="before-", dir=work_dir))
+    for path in work_dir / CHECKPOINT, work_dir / LOG:
+        if path.exists():
+            shutil.copy2(path, aside)
+    return aside
+
+
+@contextlib.contextmanager
+def signals():
+    """Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) only set .asked of what this gives.
+
+    Python looks at signals between two of torch's operations, and of a large model one can take long. So a thread
+    listens besides: it answers at once, and ends the process at a second Ctrl-C (torchrun sends one of its own).
+    """
+    stop, reading, writing = SimpleNamespace(asked=False), *os.pipe()
+
+    def ask(number, frame):
+        stop.asked = True
+
+    def answer():
+        said = not tells()
+        while number := os.read(reading, 1):                                # of a signal; nothing when it is closed
+            if number[0] in before and not said:
+                said = True
+                with contextlib.suppress(OSError):                          # the terminal is gone
+                    tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", sys.stderr)
+            elif number[0] == signal.SIGINT and not dist.is_initialized():
+                os._exit(130)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, ask) for number in numbers
+              if signal.getsignal(number) != signal.SIG_IGN}                # nohup lets a run survive its terminal
+    os.set_blocking(writing, False)
+    woken = signal.set_wakeup_fd(writing)
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -456,7 +640,7 @@ def evaluate(model, words, device):
     was_training = model.training
     model.eval()
     total, n = 0.0, 0
-    for which in words.lengths.argsort(stable=True).split(1024):
+    for which in words.cut(torch.arange(len(words)), 512):
         x, y = words.batch(which, device)
         count = (y >= 0).sum().item()
         total, n = total + model(x, y)[1].item() * count, n + count
@@ -465,62 +649,54 @@ def evaluate(model, words, device):
 
 
 class Run:
-    """A model in training, with all that a checkpoint holds."""
+    """A model in training, with all that a checkpoint holds. replaces: there is another run in the work directory."""
 
-    def __init__(self, s, words, device, work_dir, state=None):
-        self.s, self.device, self.work_dir = s, device, work_dir
+    def __init__(self, s, words, device, work_dir, state=None, *, replaces=False, compiled=False):
+        self.s, self.device, self.work_dir, self.replaces, self.aside = s, device, work_dir, replaces, None
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.chars = sorted(set("".join(words)))
-        self.stoi = {ch: i + 1 for i, ch in enumerate(self.chars)}          # 0 is the end, and no character
+        stoi = {ch: i + 1 for i, ch in enumerate(self.chars)}               # 0 is the end, and no character
         self.list_hash = hashlib.sha256("\n".join(words).encode()).hexdigest()
         self.parts = dict(zip(("train", "val", "test"), split(words, s.split), strict=True))
+        self.known = {name: set(part) for name, part in self.parts.items()}
         self.longest = max(map(len, words))
-        self.data = {name: Words(part, self.stoi) for name, part in self.parts.items() if part}
+        self.data = {name: Words(part, stoi) for name, part in self.parts.items() if part}
         torch.manual_seed(s.seed)
         self.model = build_model(s, len(self.chars) + 1, self.longest + 1).to(device)
+        self.kind = torch.device(device).type
+        self.half = self.kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay,
-                                           betas=(0.9, 0.99), fused=torch.device(device).type in ("cpu", "cuda"))
+                                           betas=(0.9, 0.99), fused=self.kind in ("cpu", "cuda"))
         train = self.data["train"]
-        self.characters = (train.lengths + 1).double().mean().item() * min(s.batch_size, len(train))
+        self.characters = (train.lengths + 1).sum().item() / len(train.batches(s.batch_size, s.seed))
         self.step, self.best, self.best_loss = 0, None, math.inf
+        self.saved, self.saved_at = state is not None, time.monotonic()
         if state is not None:
-            if state["list"] != self.list_hash:
-                raise Problem("the list of words is not the one that this run was started with. Give the same one "
-                              "with -i, or start anew in another work directory.")
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            for group in self.optimizer.param_groups:
-                group["weight_decay"] = s.weight_decay                      # it may be given anew
-            self.step, self.best, self.best_loss = state["step"], state["best"], state["best_loss"]
-            torch.set_rng_state(state["random"])
-            if state["random_gpu"] is not None and torch.cuda.is_available():
-                torch.cuda.set_rng_state(state["random_gpu"])
+            self.take_up(state)
+        self.parallel = self.model
         if self.world > 1:
-            torch.manual_seed(s.seed + 7919 * self.rank + self.step)         # each process drops other units
-        self.parallel = nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
+            torch.manual_seed(s.seed + 7919 * self.rank + self.step)        # each process drops other units
+            self.parallel = nn.parallel.DistributedDataParallel(self.model)
+        if compiled:
+            self.parallel = torch.compile(self.parallel, dynamic=True)      # batches have many shapes
 
-    def n_parameters(self):
-        return sum(p.numel() for p in self.model.parameters())
+    def take_up(self, state):
+        """Go on where a checkpoint was saved."""
+        if state["list"] != self.list_hash:
+            raise Problem("the list of words is not the one that this run was started with. Give the same one with -i, "
+                          "or start anew in another work directory.")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.s.weight_decay                     # it may be given anew
+        self.step, self.best, self.best_loss = state["step"], state["best"], state["best_loss"]
+        torch.set_rng_state(state["random"])
+        if state["random_gpu"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["random_gpu"])
 
     def weights(self):
         """The weights as they are now, copied to the CPU."""
         return {name: p.detach().cpu().clone() for name, p in self.model.state_dict().items()}
-
-    def look(self, remember):
-        """The loss on val, or on train if there is no val. remember: these weights, if they are the best so far."""
-        loss = evaluate(self.model, self.data.get("val", self.data["train"]), self.device)
-        if remember and (loss < self.best_loss or "val" not in self.data):  # without val the last weights are the best
-            self.best, self.best_loss = self.weights(), loss
-        return loss
-
-    def save(self):
-        if self.rank == 0:
-            gpu = torch.cuda.get_rng_state() if torch.device(self.device).type == "cuda" else None
-            save(self.work_dir / CHECKPOINT, {
-                "makemore": 1, "settings": asdict(self.s), "chars": self.chars, "longest": self.longest,
-                "list": self.list_hash, "model": self.weights(), "best": self.best, "best_loss": self.best_loss,
-                "optimizer": self.optimizer.state_dict(), "step": self.step, "random": torch.get_rng_state(),
-                "random_gpu": gpu})
 
     def train_step(self):
         """One update on the words of this step, shared out among the processes. Returns (summed loss, characters)."""
@@ -529,34 +705,31 @@ class Run:
         x, y = self.data["train"].batch(mine if len(mine) else which[:1], self.device)
         if not len(mine):
             y = torch.full_like(y, -1)                                      # nothing left for this process: a zero
-        total, n = self.parallel(x, y)[1] * (y >= 0).sum(), (y >= 0).sum()
+        with torch.autocast("cuda", torch.bfloat16) if self.half else contextlib.nullcontext():
+            loss = self.parallel(x, y)[1]
+        n = (y >= 0).sum()
         self.optimizer.zero_grad(set_to_none=True)
         # divided by what a batch has on average, so that every character weighs the same, in short words and long ones;
         # times the number of processes, since DDP takes the mean over them
-        (total * self.world / self.characters).backward()
+        (loss * n * self.world / self.characters).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.step, self.s)
         self.optimizer.step()
         self.step += 1
-        return torch.stack([total.detach(), n])
+        return torch.stack([(loss * n).detach(), n])
 
     def train(self):
-        """Steps until max_steps or Ctrl-C. Returns whether it was interrupted."""
-        s, log = self.s, Log(self.work_dir, self.step) if self.rank == 0 else None
+        """Steps until max_steps or a signal. Returns whether it was a signal."""
+        s, log = self.s, Log(self.work_dir, self.step)
         every = s.eval_every or (max(1, s.max_steps // 10) if s.max_steps > 0 else 500)
-        end = s.max_steps if s.max_steps >= 0 else None
+        end = s.max_steps if s.max_steps >= 0 else math.inf
         interrupted, since, start = False, [], time.monotonic()
-
-        def on_interrupt(signum, frame):
-            nonlocal interrupted
-            interrupted = True
-
-        previous = signal.signal(signal.SIGINT, on_interrupt)
-        bar = tqdm(total=end, initial=self.step, unit=" steps", dynamic_ncols=True, disable=True if self.rank else None)
+        bar = tqdm(total=None if s.max_steps < 0 else end, initial=self.step, unit=" steps", dynamic_ncols=True,
+                   disable=True if self.rank else None)                     # None: if there is no terminal
         self.model.train()
-        try:
-            while (end is None or self.step < end) and not self.agree(interrupted):
+        with signals() as stop, bar:
+            while self.step < end and not (interrupted := self.agree(stop.asked)):
                 since.append(self.train_step())
                 bar.update()
                 if self.step % 20 == 0:
@@ -565,12 +738,13 @@ class Run:
                 if self.step % every == 0 and self.step != end:
                     self.report(since, log, start)
                     since = []
+                elif time.monotonic() - self.saved_at > MINUTE:
+                    self.save_between(since[-1])
+            if interrupted and self.saved and since:
+                self.save_between(since[-1])                                # who asked may not wait until val is seen
             # an interrupt must not change what is best: a run that is taken up again ends like one never stopped
-            self.report(since, log, start, remember=self.step == end or end is None)
-        finally:
-            bar.close()
-            signal.signal(signal.SIGINT, previous)
-        return interrupted
+            self.report(since, log, start, remember=self.step == end or end == math.inf)
+        return interrupted or stop.asked
 
     def agree(self, flag):
         """Whether any process was interrupted: all of them have to leave the loop at the same step."""
@@ -581,70 +755,73 @@ class Run:
         return flag.item() > 0
 
     def report(self, since, log, start, remember=True):
-        """Look at val, save, and let the first process tell."""
+        """Look at val, save, and let the first process tell. remember: these weights, if they are the best so far."""
         sums = torch.stack(since).sum(0) if since else torch.zeros(2, device=self.device)
         if self.world > 1:
             dist.all_reduce(sums)
         mean = (sums[0] / sums[1]).item()                                   # nan if there was no step
-        loss = self.look(remember)
-        if not math.isfinite(loss):
-            raise Problem(f"the loss is {loss} at step {self.step}: training has diverged. Take a smaller "
-                          f"--learning-rate. Nothing of this was saved.")
-        if self.rank == 0 and since:    # the row first: if it is killed in between, resuming takes the row out again
+        loss = self.look()
+        if remember and (loss < self.best_loss or "val" not in self.data):  # without val the last weights are the best
+            self.best, self.best_loss = self.weights(), loss
+        if self.rank > 0:
+            return
+        if since:       # the row first: if it is killed in between, resuming takes the row out again
             log.write(self.step, mean, loss, learning_rate_at(self.step - 1, self.s))
-        if self.rank == 0:
-            self.save()
-        if self.rank == 0 and since:
+        self.save()
+        if self.aside and remember and (loss < math.log(len(self.chars) + 1) or self.step == self.s.max_steps):
+            shutil.rmtree(self.aside, ignore_errors=True)                   # this run is better than guessing, or done
+            self.aside = None
+        if since:
             tqdm.write(f"step {self.step}: loss {mean:.4f}, {'val' if 'val' in self.data else 'train'} {loss:.4f}, "
                        f"{time.monotonic() - start:.1f} s")
             g = torch.Generator().manual_seed(self.s.seed + self.step)
-            for word in sample(self.model, 5, self.longest, g, device=self.device):
-                tqdm.write(f"  {self.mark(self.decode(word))}")
+            words = sample(self.model, 5, self.longest, g, device=self.device)
+            tqdm.write("\n".join(in_columns([spell(word, self.chars) for word in words], self.mark)))
         self.model.train()
 
-    def decode(self, word):
-        return "".join(self.chars[i - 1] for i in word)
+    def look(self):
+        """The loss on val, or on train if there is no val."""
+        return self.judged(evaluate(self.model, self.data.get("val", self.data["train"]), self.device))
+
+    def judged(self, loss):
+        """A loss that is a number: with that this run may be saved, and the one that it replaces is set aside."""
+        if not math.isfinite(loss):
+            raise Problem(f"the loss is {loss} at step {self.step}: training has diverged. Take a smaller "
+                          f"--learning-rate. Nothing of this was saved.")
+        if self.replaces:
+            self.replaces, self.aside = False, set_aside(self.work_dir)
+        return loss
+
+    def save_between(self, last):
+        """Save between two reports if the last step's loss is a number; the first time, look at val before."""
+        if self.rank == 0:
+            self.judged(last[0].item()) if self.saved else self.look()
+            self.save()
+
+    def save(self):
+        gpu = torch.cuda.get_rng_state() if self.kind == "cuda" else None
+        content = io.BytesIO()
+        torch.save({"makemore": 1, "settings": asdict(self.s), "chars": self.chars, "longest": self.longest,
+                    "list": self.list_hash, "model": self.weights(), "best": self.best, "best_loss": self.best_loss,
+                    "optimizer": self.optimizer.state_dict(), "step": self.step, "random": torch.get_rng_state(),
+                    "random_gpu": gpu}, content)
+        write_whole(self.work_dir / CHECKPOINT, content.getbuffer())
+        self.saved, self.saved_at = True, time.monotonic()
 
     def mark(self, word):
-        """The word, and whether it is in train, in val or test, or new."""
-        if not hasattr(self, "known"):
-            self.known = {name: set(part) for name, part in self.parts.items()}
-        where = "in train" if word in self.known["train"] else \
-            "in val or test" if word in self.known["val"] | self.known["test"] else "new"
-        return f"{word:{max(16, self.longest)}}  {where}"
-
-
-class Log:
-    """log.csv in the work directory, a row a look; to TensorBoard too, if it is installed."""
-
-    def __init__(self, work_dir, step):
-        self.path = work_dir / "log.csv"
-        rows = []
-        if step and self.path.exists():                                     # a run goes on: what came later is redone
-            rows = [line for line in self.path.read_text(errors="replace").splitlines()[1:]
-                    if line.split(",")[0].isdecimal() and int(line.split(",")[0]) <= step]
-        write_whole(self.path, "\n".join(["step,batch_loss,val_loss,learning_rate", *rows, ""]).encode())
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-            self.board = SummaryWriter(str(work_dir))
-        except ImportError:
-            self.board = None
-
-    def write(self, step, batch_loss, val_loss, learning_rate):
-        try:
-            with self.path.open("a") as file:
-                file.write(f"{step},{batch_loss:.5f},{val_loss:.5f},{learning_rate:.3g}\n")
-        except OSError as error:
-            raise Problem(f"{self.path} could not be written ({error.strerror}). What was saved before is "
-                          "still there.") from None
-        if self.board is not None:
-            self.board.add_scalar("loss/batch", batch_loss, step)
-            self.board.add_scalar("loss/val", val_loss, step)
-            self.board.flush()
+        """Whether the word is in train, in val or test, or new."""
+        if word in self.known["train"]:
+            return "in train"
+        return "in val or test" if word in self.known["val"] or word in self.known["test"] else "new"
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # 7. The command line
+
+
+def tells():
+    """Whether this process prints and saves: of several, started by torchrun, only the first does."""
+    return os.environ.get("WORLD_SIZE") in (None, "", "1") or os.environ.get("RANK", "0") == "0"
 
 
 class Parser(argparse.ArgumentParser):
@@ -655,63 +832,66 @@ class Parser(argparse.ArgumentParser):
 def number(kind, low, *, above=False, also=None):
     """An argparse type: an int or a float that is at least `low` (or above it), or `also`."""
     def parse(text):
-        try:
+        with contextlib.suppress(ValueError):
             value = kind(text)
-        except ValueError:
-            value = math.nan
-        bound = (f"above {low}" if above else f"{low} or more") + " and below 2**31"
-        extra = "" if also is None else f", or {also}"
-        if value == also:
-            return value
-        if not low <= value < 2**31 or (above and value == low):            # nan is neither
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} must be {'a whole' if kind is int else 'a'} number, "
-                                             f"{bound}{extra}")
-        return value
+            if value == also or (low <= value < 2**31 and not (above and value == low)):
+                return value
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} must be {'a whole' if kind is int else 'a'} number, " + (f"above {low}" if above else
+            f"{low} or more") + " and below 2**31" + ("" if also is None else f", or {also}"))
     return parse
 
 
+def path(text):
+    """An argparse type: a path; ~ is the home folder."""
+    with contextlib.suppress(RuntimeError):                                 # ~ of someone who is not there
+        return Path(text).expanduser()
+    return Path(text)
+
+
 def parse(argv):
-    natural, positive = number(int, 1), number(float, 0, above=True)
+    natural, from_0, share, positive = number(int, 1), number(int, 0), number(float, 0), number(float, 0, above=True)
     parser = Parser(prog="makemore.py", description="Makes more of the words in a list.", allow_abbrev=False,
                     epilog="What is not given comes from the recipe of the type: the table at the head of this file.")
-    files = parser.add_argument_group("files")
-    files.add_argument("-i", "--input-file", help="text with one word a line (left out: the lecture's list of names)")
-    files.add_argument("-o", "--work-dir", default="out", help="folder for the checkpoint and the log (out)")
-    files.add_argument("--resume", action="store_true", help="go on with the run in the work directory")
-    files.add_argument("--sample-only", action="store_true", help="only sample, from the best weights there")
-    files.add_argument("--split", choices=["lecture", "makemore", "all"], help="80/10/10 as in the notebooks "
-                       "(default); Karpathy's last 1,000 for test; all words for training")
-    model = parser.add_argument_group("model")
-    model.add_argument("--type", choices=list(RECIPES), help="the kind of model (transformer)")
-    model.add_argument("--n-layer", type=natural, help="layers")
-    model.add_argument("--n-head", type=natural, help="heads of attention (transformer)")
-    model.add_argument("--n-embd", type=natural, help="channels of an embedding, width of a transformer or cnn")
-    model.add_argument("--n-embd2", "--n-hidden", dest="n_embd2", type=natural, help="units of the hidden layers")
-    model.add_argument("--block-size", type=natural, help="characters of context (mlp, bow, "
-                       "transformer); of a cnn: its dilations stay below it")
-    model.add_argument("--dropout", type=number(float, 0), help="share of units left out in training")
-    train = parser.add_argument_group("training")
-    train.add_argument("--max-steps", type=number(int, 0, also=-1), help="steps; -1: until Ctrl-C")
-    train.add_argument("-b", "--batch-size", type=natural, help="words in a step")
-    train.add_argument("-l", "--learning-rate", type=positive, help="the highest learning rate")
-    train.add_argument("-w", "--weight-decay", type=number(float, 0), help="weight decay of AdamW")
-    train.add_argument("--eval-every", type=natural, help="steps between two looks at val (a tenth of the run)")
-    train.add_argument("--seed", type=number(int, 0), help="seed of weights, batches and samples (3407)")
-    train.add_argument("--device", help="cpu, cuda, cuda:1, mps, … (a GPU if there is one, else the CPU)")
-    train.add_argument("-n", "--num-workers", type=number(int, 0), help="accepted; none are needed")
-    drawing = parser.add_argument_group("sampling")
-    drawing.add_argument("--num-samples", type=number(int, 0), default=20, help="words to make (20)")
-    drawing.add_argument("--temperature", type=positive, default=1.0, help="below 1: safer, above 1: wilder (1.0)")
-    drawing.add_argument("--top-k", type=number(int, 1, also=-1), default=-1, help="draw from the k most probable "
-                         "characters; -1: from all")
-    drawing.add_argument("--prefix", default="", help="what each word begins with")
-    drawing.add_argument("--most-likely", type=natural, metavar="N", help="and the N most probable words")
+    group = parser.add_argument_group("files")
+    add = group.add_argument
+    add("-i", "--input-file", type=path, help="text with one word a line (left out: the lecture's list of names)")
+    add("-o", "--work-dir", type=path, default="out", help="folder for the checkpoint and the log (out)")
+    add("--split", choices=["lecture", "makemore", "all"], help="80/10/10 as in the notebooks (default); Karpathy's "
+        "last 1,000 for test; all words for training")
+    add = group.add_mutually_exclusive_group().add_argument
+    add("--resume", action="store_true", help="go on with the run in the work directory")
+    add("--sample-only", action="store_true", help="only sample, from the best weights there")
+    add("--overwrite", action="store_true", help="begin anew there; the run that was there is deleted as soon as this "
+        "one is better than guessing")
+    add = parser.add_argument_group("model").add_argument
+    add("--type", choices=list(RECIPES), help="the kind of model (transformer)")
+    add("--n-layer", type=natural, help="layers")
+    add("--n-head", type=natural, help="heads of attention (transformer)")
+    add("--n-embd", type=natural, help="channels of an embedding, width of a transformer or cnn")
+    add("--n-embd2", "--n-hidden", dest="n_embd2", type=natural, help="units of the hidden layers")
+    add("--block-size", type=natural, help="characters of context (mlp, bow, transformer); bound of a cnn's dilations")
+    add("--dropout", type=share, help="share of units left out in training")
+    add = parser.add_argument_group("training").add_argument
+    add("--max-steps", type=number(int, 0, also=-1), help="steps; -1: until Ctrl-C")
+    add("-b", "--batch-size", type=natural, help=f"words in a step (fewer, if they have more than {LONG} characters)")
+    add("-l", "--learning-rate", type=positive, help="the highest learning rate")
+    add("-w", "--weight-decay", type=share, help="weight decay of AdamW")
+    add("--eval-every", type=natural, help="steps between two looks at val (a tenth of the run)")
+    add("--seed", type=from_0, help="seed of weights, batches and samples (3407)")
+    add("--device", help="cpu, cuda, cuda:1, mps, … (a GPU if there is one, else the CPU)")
+    add("--compile", action="store_true", help="let torch compile the model, which takes minutes at first")
+    add("-n", "--num-workers", type=from_0, help="accepted; none are needed")
+    add = parser.add_argument_group("sampling").add_argument
+    add("--num-samples", type=from_0, default=20, help="words to make (20)")
+    add("--temperature", type=positive, default=1.0, help="below 1: safer, above 1: wilder (1.0)")
+    add("--top-k", type=number(int, 1, also=-1), default=-1, help="draw from the k most probable characters; -1: all")
+    add("--prefix", default="", help="what each word begins with")
+    add("--most-likely", type=natural, metavar="N", help="and the N most probable words")
     args = parser.parse_args(argv)
     args.prefix = unicodedata.normalize("NFC", args.prefix)                 # as the words of the list
     if args.dropout is not None and args.dropout >= 1:
         raise Problem(f"argument --dropout: {args.dropout} must be below 1")
-    if args.resume and args.sample_only:
-        raise Problem("--resume goes on training and --sample-only does not train: give one of them")
     return args
 
 
@@ -725,8 +905,7 @@ def settings_from(args, state):
                 raise Problem(f"--{name.replace('_', '-')} {given[name]} contradicts the run in {args.work_dir}, which "
                               f"has {getattr(saved, name)}. Leave it out, or start anew in another work directory.")
         return replace(saved, **given)
-    kind = given.get("type", Settings.type)
-    s = replace(Settings(type=kind, **dict(zip(NAMES, RECIPES[kind], strict=True))), **given)
+    s = replace(RECIPES[args.type or "transformer"], **given)
     if s.type == "transformer" and s.n_embd % s.n_head:
         raise Problem(f"--n-embd {s.n_embd} cannot be shared out among --n-head {s.n_head} heads: "
                       f"take a multiple, such as {s.n_head * math.ceil(s.n_embd / s.n_head)}.")
@@ -743,34 +922,58 @@ def pick_device(name):
         torch.zeros(1, device=name).add_(1).item()
         if torch.device(name).type == "cuda":
             torch.cuda.set_device(name)
+            torch.set_float32_matmul_precision("high")                      # TF32, where the card has it
     except Exception as error:
         raise Problem(f"--device {name} is not there or does not work ({str(error).splitlines()[0][:80]}). "
                       f"Leave it out, or take cpu.") from None
     return name
 
 
+def join_processes(device):
+    """Find the other processes, where torchrun has started several."""
+    world = os.environ.get("WORLD_SIZE") or "1"
+    if world == "1":
+        return
+    try:
+        gpu = device.startswith("cuda") if device else torch.cuda.is_available()
+        dist.init_process_group("nccl" if gpu else "gloo")
+    except (ValueError, RuntimeError) as error:
+        raise Problem(f"WORLD_SIZE is {world}, but the other processes were not found ({str(error).splitlines()[0]}). "
+                      f"Start with torchrun --nproc-per-node {world} makemore.py …, or unset WORLD_SIZE.") from None
+
+
 def read_words(path):
     try:
         return load_words(path)
     except (ValueError, OSError) as error:
-        raise Problem(str(error)) from None
+        raise Problem(f"-i {path}: {error}" if path else str(error)) from None
 
 
-def write_samples(args, model, chars, longest, device, seed, mark=str):
+def spell(word, chars):
+    return "".join(chars[i - 1] for i in word)
+
+
+def in_columns(words, mark=None):
+    """Lines to print: words, and their marks in a column as far right as these words need, but for very long ones."""
+    width = max([16, *(len(word) for word in words if len(word) <= 40)])
+    return [f"  {word:{width}}  {mark(word)}" if mark else f"  {word}" for word in words]
+
+
+def write_samples(args, model, chars, longest, device, seed, mark=None):
     """The block `Sampling:`, and the most probable words if they are asked for."""
     prefix = [chars.index(ch) + 1 for ch in args.prefix]
     g = torch.Generator().manual_seed(seed)
     print("Sampling:")
-    top_k = None if args.top_k == -1 else args.top_k
-    for start in range(0, args.num_samples, 2048):                          # in portions, so that memory is no limit
-        n = min(2048, args.num_samples - start)
-        for word in sample(model, n, longest, g, temperature=args.temperature, top_k=top_k, prefix=prefix,
-                           device=device):
-            print(f"  {mark(''.join(chars[i - 1] for i in word))}")
+    portion = max(1, min(2048, PLACES // (longest + 1)))                    # so that memory is no limit
+    for start in range(0, args.num_samples, portion):
+        words = sample(model, min(portion, args.num_samples - start), longest, g, temperature=args.temperature,
+                       top_k=None if args.top_k == -1 else args.top_k, prefix=prefix, device=device)
+        print("\n".join(in_columns([spell(word, chars) for word in words], mark)))
     if args.most_likely:
         print("Most probable words" + (f" that begin with {args.prefix!r}:" if args.prefix else ":"))
-        for word, p in most_likely(model, args.most_likely, longest, prefix=prefix, device=device):
-            print(f"  {p:9.6f}  {mark(''.join(chars[i - 1] for i in word))}")
+        words, ps = zip(*most_likely(model, args.most_likely, longest, prefix=prefix, device=device), strict=True)
+        for p, line in zip(ps, in_columns([spell(word, chars) for word in words], mark), strict=True):
+            print(f"  {p:9.6f}{line}")
 
 
 def check_prefix(prefix, chars, longest):
@@ -783,54 +986,61 @@ def check_prefix(prefix, chars, longest):
 
 def sample_only(args, state):
     """Words from a checkpoint alone: neither the list nor the flags of its run are needed."""
+    seed, args.seed = args.seed, None                                       # of the samples, here
     s = settings_from(args, state)
     check_prefix(args.prefix, state["chars"], state["longest"])
     device = pick_device(args.device)
     model = build_model(s, len(state["chars"]) + 1, state["longest"] + 1).to(device)
     model.load_state_dict(state["best"] or state["model"])
-    write_samples(args, model, state["chars"], state["longest"], device, s.seed if args.seed is None else args.seed)
+    write_samples(args, model, state["chars"], state["longest"], device, s.seed if seed is None else seed)
+
+
+def introduce(run, words, args):
+    """What there is to say before training."""
+    print("settings: " + ", ".join(f"{name} {value}" for name, value in asdict(run.s).items())
+          + f", device {run.device}")
+    repeated = sum(word in run.known["train"] for word in run.parts["val"])
+    print(f"data: {len(words):,} words, {len(run.chars)} characters {''.join(run.chars[:80])!r}, the longest word has "
+          f"{run.longest}; " + ", ".join(f"{name} {len(part):,}" for name, part in run.parts.items() if part)
+          + (f"; {repeated:,} words of val are also in train" if repeated else ""))
+    print(f"model: {sum(p.numel() for p in run.model.parameters()):,} parameters"
+          + (f", {run.world} processes" if run.world > 1 else ""))
+    usual = sorted(map(len, words))[len(words) // 2]
+    if run.longest > max(LONG, 8 * usual):
+        print(f"note: {max(words, key=len)[:30]!r}… has {run.longest:,} characters, and half of the words no more than "
+              f"{usual}. Its steps take long: if it is a mistake, take it out of the list")
+    if args.num_workers:
+        print("note: --num-workers is not needed here, since all data are in memory as one tensor")
+    if run.kind == "mps":
+        print("note: on mps losses may differ from those of a CPU")
+    if run.step:
+        print(f"resumed at step {run.step}")
 
 
 def run(argv):
     args = parse(argv)
-    work_dir = Path(args.work_dir)
-    state = load(work_dir / CHECKPOINT) if args.resume or args.sample_only else None
+    state = load(args.work_dir / CHECKPOINT) if args.resume or args.sample_only else None
     if args.sample_only:
-        if args.seed is not None:
-            state["settings"]["seed"] = args.seed                           # of the samples, here
-        return sample_only(args, state)
-
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:                            # started by torchrun
-        gpu = args.device.startswith("cuda") if args.device else torch.cuda.is_available()
-        dist.init_process_group("nccl" if gpu else "gloo")
-    first = not dist.is_initialized() or dist.get_rank() == 0
+        sample_only(args, state)
+        return
+    join_processes(args.device)
     s = settings_from(args, state)
     device = pick_device(args.device)
     words = read_words(args.input_file)
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Problem(f"--work-dir {work_dir} cannot be made ({error.strerror}).") from None
-    training = Run(s, words, device, work_dir, state)
-    check_prefix(args.prefix, training.chars, training.longest)
-
-    if first:
-        if args.num_workers:
-            print("note: --num-workers is not needed here, since all data are in memory as one tensor")
-        print("settings: " + ", ".join(f"{name} {value}" for name, value in asdict(s).items()) + f", device {device}")
-        print(f"data: {len(words):,} words, {len(training.chars)} characters "
-              f"{''.join(training.chars[:80])!r}, the longest word has {training.longest}; "
-              + ", ".join(f"{name} {len(part):,}" for name, part in training.parts.items() if part))
-        print(f"model: {training.n_parameters():,} parameters" + (f", {training.world} processes"
-                                                                   if training.world > 1 else ""))
-        if state is not None:
-            print(f"resumed at step {training.step}")
-    interrupted = training.train()
-    if not first:
-        return None
+    with locked(args.work_dir) if tells() else contextlib.nullcontext():
+        replaces = tells() and state is None and finds_a_run(args.work_dir, args.overwrite)
+        training = Run(s, words, device, args.work_dir, state, replaces=replaces, compiled=args.compile)
+        check_prefix(args.prefix, training.chars, training.longest)
+        if tells():
+            introduce(training, words, args)
+        interrupted = training.train()
+    if not tells():
+        return
     if interrupted:
-        again = ["--resume", "-o", str(work_dir)] + (["-i", args.input_file] if args.input_file else [])
-        print(f"interrupted at step {training.step}; saved in {work_dir}: go on with {shlex.join(again)}")
+        again = ["--resume", "-o", str(args.work_dir)] + (["-i", str(args.input_file)] if args.input_file else [])
+        print(f"interrupted at step {training.step}; saved in {args.work_dir}: go on with {shlex.join(again)}")
+    if training.aside:
+        print(f"note: the run that was there before is in {training.aside}")
     training.model.load_state_dict(training.best or training.weights())
     for name, data in training.data.items():
         loss = evaluate(training.model, data, device)
@@ -839,21 +1049,31 @@ def run(argv):
 
 
 def main(argv=None):
+    for stream in sys.stdout, sys.stderr:                                   # line by line; any character, anywhere
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         run(argv)
         print(end="", flush=True)
+        return 0
     except BrokenPipeError:                                                 # its reader has enough: … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # Python closes stdout once more at exit
-    except (Problem, OSError) as problem:
-        if os.environ.get("RANK", "0") == "0":                              # of several processes one tells
-            print(f"makemore: {problem}", file=sys.stderr)
-        return 2
+        return 0
     except KeyboardInterrupt:
         return 130
+    except (Problem, OSError) as error:
+        problem = error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("alloc|memory|overflow", str(error)):
+            raise
+        problem = ("there is not enough memory. Take a smaller --batch-size, --n-embd, --n-embd2, --n-layer or "
+                   "--most-likely. What was saved is still there.")
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-    return 0
+    with contextlib.suppress(OSError):                                      # the terminal is gone
+        sys.stderr.write(f"makemore: {problem}\n" if tells() else "")
+    return 2
 
 
 if __name__ == "__main__":
