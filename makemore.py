@@ -82,7 +82,7 @@ RECIPES = {s.type: s for s in (
 SIZES = ("type", "n_layer", "n_head", "n_embd", "n_embd2", "block_size")  # what a checkpoint's weights fit
 MINUTE = 60.0   # seconds after which a checkpoint is saved whatever happens
 LONG = 63       # letters; a batch has as many characters as batch_size words of so many, and not more
-PLACES = 2**15  # characters that are sampled at once
+PLACES = 2**14  # characters that are sampled at once
 
 
 class Problem(Exception):
@@ -571,15 +571,6 @@ def finds_a_run(work_dir, overwrite):
     return bool(what)
 
 
-def set_aside(work_dir):
-    """Copy the run in the work directory into a folder of its own there, and return that."""
-    aside = Path(tempfile.mkdtemp(prefix="before-", dir=work_dir))
-    for path in work_dir / CHECKPOINT, work_dir / LOG:
-        if path.exists():
-            shutil.copy2(path, aside)
-    return aside
-
-
 @contextlib.contextmanager
 def signals():
     """Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) only set .asked of what this gives.
@@ -672,27 +663,23 @@ class Run:
         self.step, self.best, self.best_loss = 0, None, math.inf
         self.saved, self.saved_at = state is not None, time.monotonic()
         if state is not None:
-            self.take_up(state)
+            if state["list"] != self.list_hash:
+                raise Problem("the list of words is not the one that this run was started with. Give the same one "
+                              "with -i, or start anew in another work directory.")
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            for group in self.optimizer.param_groups:
+                group["weight_decay"] = s.weight_decay                      # it may be given anew
+            self.step, self.best, self.best_loss = state["step"], state["best"], state["best_loss"]
+            torch.set_rng_state(state["random"])
+            if state["random_gpu"] is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(state["random_gpu"])
         self.parallel = self.model
         if self.world > 1:
             torch.manual_seed(s.seed + 7919 * self.rank + self.step)        # each process drops other units
             self.parallel = nn.parallel.DistributedDataParallel(self.model)
         if compiled:
             self.parallel = torch.compile(self.parallel, dynamic=True)      # batches have many shapes
-
-    def take_up(self, state):
-        """Go on where a checkpoint was saved."""
-        if state["list"] != self.list_hash:
-            raise Problem("the list of words is not the one that this run was started with. Give the same one with -i, "
-                          "or start anew in another work directory.")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["weight_decay"] = self.s.weight_decay                     # it may be given anew
-        self.step, self.best, self.best_loss = state["step"], state["best"], state["best_loss"]
-        torch.set_rng_state(state["random"])
-        if state["random_gpu"] is not None and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["random_gpu"])
 
     def weights(self):
         """The weights as they are now, copied to the CPU."""
@@ -776,7 +763,7 @@ class Run:
                        f"{time.monotonic() - start:.1f} s")
             g = torch.Generator().manual_seed(self.s.seed + self.step)
             words = sample(self.model, 5, self.longest, g, device=self.device)
-            tqdm.write("\n".join(in_columns([spell(word, self.chars) for word in words], self.mark)))
+            tqdm.write("\n".join(lines(words, self.chars, self.mark)))
         self.model.train()
 
     def look(self):
@@ -789,7 +776,10 @@ class Run:
             raise Problem(f"the loss is {loss} at step {self.step}: training has diverged. Take a smaller "
                           f"--learning-rate. Nothing of this was saved.")
         if self.replaces:
-            self.replaces, self.aside = False, set_aside(self.work_dir)
+            self.replaces, self.aside = False, Path(tempfile.mkdtemp(prefix="before-", dir=self.work_dir))
+            for path in self.work_dir / CHECKPOINT, self.work_dir / LOG:
+                if path.exists():
+                    shutil.copy2(path, self.aside)
         return loss
 
     def save_between(self, last):
@@ -824,11 +814,6 @@ def tells():
     return os.environ.get("WORLD_SIZE") in (None, "", "1") or os.environ.get("RANK", "0") == "0"
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise Problem(message)
-
-
 def number(kind, low, *, above=False, also=None):
     """An argparse type: an int or a float that is at least `low` (or above it), or `also`."""
     def parse(text):
@@ -851,8 +836,9 @@ def path(text):
 
 def parse(argv):
     natural, from_0, share, positive = number(int, 1), number(int, 0), number(float, 0), number(float, 0, above=True)
-    parser = Parser(prog="makemore.py", description="Makes more of the words in a list.", allow_abbrev=False,
-                    epilog="What is not given comes from the recipe of the type: the table at the head of this file.")
+    parser = argparse.ArgumentParser(
+        prog="makemore.py", description="Makes more of the words in a list.", allow_abbrev=False,
+        epilog="What is not given comes from the recipe of the type: the table at the head of this file.")
     group = parser.add_argument_group("files")
     add = group.add_argument
     add("-i", "--input-file", type=path, help="text with one word a line (left out: the lecture's list of names)")
@@ -888,6 +874,11 @@ def parse(argv):
     add("--top-k", type=number(int, 1, also=-1), default=-1, help="draw from the k most probable characters; -1: all")
     add("--prefix", default="", help="what each word begins with")
     add("--most-likely", type=natural, metavar="N", help="and the N most probable words")
+
+    def refuse(message):
+        raise Problem(message)
+
+    parser.error = refuse
     args = parser.parse_args(argv)
     args.prefix = unicodedata.normalize("NFC", args.prefix)                 # as the words of the list
     if args.dropout is not None and args.dropout >= 1:
@@ -942,19 +933,9 @@ def join_processes(device):
                       f"Start with torchrun --nproc-per-node {world} makemore.py …, or unset WORLD_SIZE.") from None
 
 
-def read_words(path):
-    try:
-        return load_words(path)
-    except (ValueError, OSError) as error:
-        raise Problem(f"-i {path}: {error}" if path else str(error)) from None
-
-
-def spell(word, chars):
-    return "".join(chars[i - 1] for i in word)
-
-
-def in_columns(words, mark=None):
-    """Lines to print: words, and their marks in a column as far right as these words need, but for very long ones."""
+def lines(words, chars, mark=None):
+    """Words to print; with their marks in a column, as far right as the words need, but for very long ones."""
+    words = ["".join(chars[i - 1] for i in word) for word in words]
     width = max([16, *(len(word) for word in words if len(word) <= 40)])
     return [f"  {word:{width}}  {mark(word)}" if mark else f"  {word}" for word in words]
 
@@ -968,11 +949,11 @@ def write_samples(args, model, chars, longest, device, seed, mark=None):
     for start in range(0, args.num_samples, portion):
         words = sample(model, min(portion, args.num_samples - start), longest, g, temperature=args.temperature,
                        top_k=None if args.top_k == -1 else args.top_k, prefix=prefix, device=device)
-        print("\n".join(in_columns([spell(word, chars) for word in words], mark)))
+        print("\n".join(lines(words, chars, mark)))
     if args.most_likely:
         print("Most probable words" + (f" that begin with {args.prefix!r}:" if args.prefix else ":"))
         words, ps = zip(*most_likely(model, args.most_likely, longest, prefix=prefix, device=device), strict=True)
-        for p, line in zip(ps, in_columns([spell(word, chars) for word in words], mark), strict=True):
+        for p, line in zip(ps, lines(words, chars, mark), strict=True):
             print(f"  {p:9.6f}{line}")
 
 
@@ -1026,7 +1007,10 @@ def run(argv):
     join_processes(args.device)
     s = settings_from(args, state)
     device = pick_device(args.device)
-    words = read_words(args.input_file)
+    try:
+        words = load_words(args.input_file)
+    except (ValueError, OSError) as error:
+        raise Problem(f"-i {args.input_file}: {error}" if args.input_file else str(error)) from None
     with locked(args.work_dir) if tells() else contextlib.nullcontext():
         replaces = tells() and state is None and finds_a_run(args.work_dir, args.overwrite)
         training = Run(s, words, device, args.work_dir, state, replaces=replaces, compiled=args.compile)

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import csv
+import io
 import itertools
 import json
 import math
@@ -246,6 +247,13 @@ def fork(forking, folder):
         if run.code is None:  # the test has failed before its end
             run.signal(signal.SIGKILL)
             run.wait()
+
+
+def wait_until(happened):
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def typed(*argv, cwd, module=()):
@@ -1026,6 +1034,411 @@ def test_a_reader_that_has_enough_is_no_error(folder, program):
         running.stdout.close()
         assert running.stderr.read() == ""
     assert running.returncode == 0
+
+
+# ----- nothing is lost ------------------------------------------------------------------------------------------------
+
+def contents(work_dir):
+    return {path.relative_to(work_dir): path.read_bytes() for path in Path(work_dir).rglob("*") if path.is_file()
+            and path.name != makemore.LOCK}
+
+
+def test_a_run_is_never_overwritten_silently(folder, program):
+    train(program, "--type", "bigram", *RUN)
+    before = contents("names")
+    for flags in [], ["--type", "bigram"], ["--max-steps", 40, "--seed", 2]:
+        told(program("-i", "names.txt", "-o", "names", *flags), "names holds a run (bigram, step 20", "--resume", "-o",
+             "--overwrite")
+        assert contents("names") == before
+    Path("names/model.pt").unlink()
+    told(program("-i", "names.txt", "-o", "names"), "names holds the log of a run", "--overwrite")
+    assert contents("names") == {Path("log.csv"): before[Path("log.csv")]}
+
+
+def test_overwrite_begins_anew_and_keeps_the_old_run_until_the_new_one_is_worth_something(folder, program, monkeypatch):
+    train(program, "--type", "bigram", *RUN)
+    before = contents("names")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        stopped = train(program, "--overwrite", "--type", "gru", *RUN)
+    kept, = Path("names").glob("before-*")
+    assert contents(kept) == before and str(kept) in stopped.out    # a few steps are no reason to give it up
+    assert checkpoint("names")["step"] == 3 and steps_logged("names") == [3]
+    whole = train(program, "--overwrite", "--type", "gru", *RUN, out="names")
+    assert visible("names") == [kept.name, "log.csv", "model.pt"] and "before-" not in whole.out
+    assert checkpoint("names")["step"] == 20 and steps_logged("names") == [5, 10, 15, 20]
+    assert contents(kept) == before                                 # which was not this run's
+
+
+def test_until_it_saves_for_the_first_time_a_new_run_leaves_the_old_one_as_it_is(folder, program, fork, monkeypatch):
+    train(program, "--type", "bigram", *RUN)
+    before = contents("names")
+    with monkeypatch.context() as patch:
+        patch.setattr(makemore, "evaluate", lambda *_: math.nan)
+        told(program("-i", "names.txt", "-o", "names", "--overwrite", *RUN), "diverged", "--learning-rate")
+    assert contents("names") == before
+    killed = fork("-i", "names.txt", "-o", "names", "--overwrite", *RUN, first="""
+import os, makemore
+makemore.write_whole = lambda path, content: os.kill(os.getpid(), 9)
+makemore.Log.write = lambda *row: None
+""").wait()
+    assert killed.code == -signal.SIGKILL
+    assert {path: content for path, content in contents("names").items() if len(path.parts) == 1} == before
+
+
+@pytest.mark.parametrize("kind", ["a list", "a checkpoint of something else"])
+def test_a_foreign_model_pt_is_never_touched(folder, program, kind):
+    Path("own").mkdir()
+    path = Path("own/model.pt")
+    if kind == "a list":
+        write_list(path, some_words())
+    else:
+        torch.save({"weights": torch.zeros(3)}, path)
+    before = contents("own")
+    for flags in [], ["--overwrite"]:
+        words = path if kind == "a list" else "names.txt"
+        told(program("-i", words, "-o", "own", *flags), "own/model.pt", "no checkpoint", "-o")
+    assert contents("own") == before
+
+
+def test_a_list_called_log_csv_in_the_work_directory_is_not_overwritten(folder, program):
+    Path("own").mkdir()
+    write_list(Path("own/log.csv"), some_words())
+    ended = train(program, "--type", "bigram", *RUN, out="own", words="own/log.csv")
+    assert Path("own/log.csv").read_text().split() == some_words() and "own/log.csv" in ended.err
+    assert checkpoint("own")["step"] == 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_ended_from_outside_saves_as_with_ctrl_c(folder, program, fork, number):
+    flags = ["--type", "gru", *RUN, "--max-steps", 60]
+    train(program, *flags, out="whole")
+    running = fork("-i", "names.txt", "-o", "names", *flags, first=SLOWLY.format(seconds=0.01))
+    running.wait_for_rows("names", 1)
+    running.signal(number)
+    ended = running.wait()
+    assert (ended.code, ended.err) == (0, STOPPING) and "interrupted at step" in ended.out
+    assert 5 <= checkpoint("names")["step"] < 60
+    train(program, "--resume")
+    assert same(checkpoint("names"), checkpoint("whole"))
+
+
+def test_under_nohup_a_closed_terminal_changes_nothing(folder, fork):
+    running = fork("-i", "names.txt", "-o", "names", "--type", "bigram", *RUN,
+                   first="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SLOWLY.format(seconds=0.01))
+    running.wait_for_rows("names", 1)
+    running.signal(signal.SIGHUP)
+    assert (running.wait().code, running.err) == (0, "")
+    assert checkpoint("names")["step"] == 20
+
+
+BUSY = """
+import pathlib, torch, makemore
+def train_step(self, real=makemore.Run.train_step):
+    if self.step == 3:
+        pathlib.Path("busy").touch()
+        torch.randn(3000, 3000).mm(torch.randn(3000, 3000))     # no Python runs within it
+        pathlib.Path("done").touch()
+    return real(self)
+makemore.Run.train_step = train_step
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_within_a_long_operation_is_answered_at_once_and_a_second_ends_at_once(folder, fork, times):
+    running = fork("-i", "names.txt", "-o", "names", "--type", "bigram", *RUN, first=BUSY)
+    wait_until(Path("busy").exists)
+    running.signal(signal.SIGINT)
+    wait_until(lambda: STOPPING in Path("err.txt").read_text())
+    assert not Path("done").exists()
+    if times == 2:
+        running.signal(signal.SIGINT)
+    ended = running.wait()
+    assert ended.code == (130 if times == 2 else 0) and Path("done").exists() == (times == 1)
+    assert Path("names/model.pt").exists() == (times == 1)
+
+
+def test_a_checkpoint_is_saved_by_the_clock_whatever_eval_every_says(folder, program, monkeypatch):
+    """The first of them after a look at val; and a run that goes on from one ends as one never stopped."""
+    train(program, "--type", "lstm", *RUN, "--eval-every", 20, out="whole")
+    happened = []
+
+    def train_step(self, real=makemore.Run.train_step):
+        if self.step == 13:
+            raise KeyboardInterrupt
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        for name in "evaluate", "write_whole":
+            real = getattr(makemore, name)
+            patch.setattr(makemore, name, lambda *args, n=name, f=real: happened.append(n) or f(*args))
+        patch.setattr(makemore, "MINUTE", 0.0)
+        patch.setattr(makemore.Run, "train_step", train_step)
+        assert program("-i", "names.txt", "-o", "names", "--type", "lstm", *RUN, "--eval-every", 20).code == 130
+    assert happened == ["evaluate", *13 * ["write_whole"]]
+    assert checkpoint("names")["step"] == 13 and visible("names") == ["model.pt"]
+    train(program, "--resume")
+    assert same(checkpoint("names"), checkpoint("whole"))
+
+
+def test_a_second_run_in_a_work_directory_is_told_who_is_there(folder, fork, program):
+    running = fork("-i", "names.txt", "-o", "names", "--type", "bigram", *RUN, first=SLOWLY.format(seconds=0.05))
+    wait_until(Path("names/model.pt").exists)
+    for flags in [], ["--resume"], ["--overwrite"]:
+        told(program("-i", "names.txt", "-o", "names", *flags), f"in use by process {running.pid} on ", "-o")
+    assert program("-o", "names", "--sample-only").code == 0
+    running.signal(signal.SIGKILL)
+    running.wait()
+    train(program, "--resume")                                      # the dead run has left no lock behind
+    assert steps_logged("names") == [5, 10, 15, 20]
+
+
+def test_a_symlinked_checkpoint_is_followed(folder, program):
+    Path("names").mkdir()
+    Path("disk").mkdir()
+    Path("names/model.pt").symlink_to(folder / "disk/names.pt")
+    train(program, "--type", "bigram", *RUN)
+    assert Path("names/model.pt").is_symlink() and visible("disk") == ["names.pt"]
+    train(program, "--resume", "--max-steps", 30)
+    assert Path("names/model.pt").is_symlink() and torch.load("disk/names.pt", weights_only=True)["step"] == 30
+
+
+@pytest.mark.parametrize("broken", ["import", "write"])
+def test_a_broken_tensorboard_does_not_end_a_run(folder, program, monkeypatch, broken):
+    class Writer:
+        def __init__(self, folder):
+            pass
+
+        def add_scalar(self, *_):
+            raise ZeroDivisionError("no board")
+
+    board = SimpleNamespace(SummaryWriter=Writer) if broken == "write" else SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    ended = train(program, "--type", "bigram", *RUN)
+    assert ended.err.count("\n") == 1 and "TensorBoard" in ended.err and ended.err.startswith("note: ")
+    assert checkpoint("names")["step"] == 20 and steps_logged("names") == [5, 10, 15, 20]
+
+
+def test_a_log_that_is_a_folder_does_not_end_a_run(folder, program):
+    Path("names/log.csv").mkdir(parents=True)
+    ended = train(program, "--type", "bigram", *RUN)
+    assert ended.err.count("\n") == 1 and "names/log.csv" in ended.err and checkpoint("names")["step"] == 20
+
+
+def random_kills(n, seed, fork, flags):
+    """Kill a run n times, at random moments, half of them within a save, until it is done; give how often."""
+    g, begun, saved = random.Random(seed), 0, False
+    for _ in range(n):
+        number = g.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+        within = MOMENT.format(number=int(number), call=g.randint(1, 12), place=g.choice(["before", "half", "after"])) \
+            if g.random() < 0.5 else ""
+        running = fork("-i", "names.txt", "-o", "names", *flags, *(["--resume"] if saved else []),
+                       first=SLOWLY.format(seconds=0.004) + "makemore.MINUTE = 0.02\n" + within)
+        if not within:
+            lock = Path("names", makemore.LOCK)
+            wait_until(lambda: lock.exists() and f"process {running.pid} " in lock.read_text())     # noqa: B023
+            time.sleep(g.uniform(0, 0.25))
+            running.signal(number)
+        ended = running.wait()
+        assert ended.code in (0, -number, 130), ended.err           # 130: Ctrl-C before or after training
+        if Path("names/model.pt").exists():
+            saved = True
+            step = checkpoint("names")["step"]
+            assert step >= begun
+            begun = step
+        assert saved or not begun
+    return begun
+
+
+MOMENT = """
+import os
+def fsync(fd, real=os.fsync, calls=[]):
+    calls.append(fd)
+    now = len(calls) == {call}
+    if now and "{place}" == "half":
+        os.ftruncate(fd, os.fstat(fd).st_size // 2) if {number} == 9 else None
+        os.kill(os.getpid(), {number})
+    real(fd)
+    if now and "{place}" == "before":
+        os.kill(os.getpid(), {number})
+os.fsync = fsync
+def replace(old, new, real=os.replace, calls=[]):
+    calls.append(old)
+    real(old, new)
+    if len(calls) == {call} and "{place}" == "after":
+        os.kill(os.getpid(), {number})
+os.replace = replace
+"""
+
+
+def test_whatever_kills_it_and_when_there_is_a_checkpoint_and_it_ends_as_one_never_killed(
+        folder, fork, program, kills=12, steps=150, seed=7):
+    flags = ["--type", "lstm", *RUN, "--max-steps", steps, "--eval-every", 25, "--num-samples", 0]
+    train(program, *flags, out="whole")
+    random_kills(kills, seed, fork, flags)
+    train(program, "--resume")
+    assert same(checkpoint("names"), checkpoint("whole"))
+    assert set(range(25, steps + 1, 25)) <= set(steps_logged("names"))
+
+
+# ----- any list -------------------------------------------------------------------------------------------------------
+
+URL = "https://" + "abcdefgh" * 400 + "/"
+
+
+def test_a_long_word_gets_a_small_batch(data):
+    """So that a batch never has more characters than so many words of 63, however long one of them is."""
+    words = data[0] + ["abcd" * n for n in (15, 16, 17, 25, 25, 40, 75, 250, 2500)]
+    tensors = makemore.Words(words, {ch: i + 1 for i, ch in enumerate("abcdefgh")})
+    for batch_size in 1, 8, 64:
+        epochs = [tensors.batches(batch_size, seed) for seed in range(4)]
+        for batches in [*epochs, tensors.cut(torch.arange(len(words)), batch_size)]:
+            assert sorted(i for which in batches for i in which.tolist()) == list(range(len(words)))
+            for which in batches:
+                size = len(which) * max(len(words[i]) + 1 for i in which)
+                assert tensors.batch(which, "cpu")[0].numel() == size
+                assert len(which) <= batch_size and (size <= 64 * batch_size or len(which) == 1)
+        n, = {len(batches) for batches in epochs}           # always as many, so that a step is a batch of a known epoch
+        third = [tensors.training_batch(step, batch_size, 5).tolist() for step in range(2 * n, 3 * n)]
+        assert sorted(sum(third, [])) == list(range(len(words)))
+
+
+def test_padding_is_less_than_the_characters_of_a_list_with_a_long_line(own_words):
+    words = [*own_words, "x" * 5000]
+    tensors = makemore.Words(words, {ch: i + 1 for i, ch in enumerate("abcdefghijklmnopqrstuvwxyz")})
+    characters = sum(map(len, words)) + len(words)
+    for batches in tensors.batches(128, 1), tensors.cut(torch.arange(len(words)), 512):
+        assert sum(tensors.batch(which, "cpu")[0].numel() for which in batches) < 1.5 * characters
+
+
+MEMORY = """
+import atexit, os, resource
+def end(code, real=os._exit):
+    open("peak.txt", "w").write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    real(code)
+os._exit = end
+"""
+
+
+@pytest.mark.parametrize("kind", ["bow", "transformer"])
+def test_a_long_line_needs_memory_for_its_characters_and_is_named(folder, fork, kind):
+    write_list(folder / "names.txt", [*some_words(300), URL])
+    ended = fork("-i", "names.txt", "-o", "names", "--type", kind, *TINY, "-b", 64, "--dropout", 0.1, "--split", "all",
+                 "--max-steps", 7, first=MEMORY).wait()
+    assert (ended.code, ended.err) == (0, "")
+    assert "note: 'https://abcdefghabcdefghabcdef'… has 3,209 characters" in ended.out
+    assert int(Path("peak.txt").read_text()) < 700_000              # with a square of them it is above 1,500,000
+    assert max(map(len, sampled(ended.out))) < 3209 + 40
+
+
+def test_no_line_is_named_where_none_is_much_longer_than_the_others(folder, program):
+    assert "note:" not in train(program, "--type", "bigram", "--max-steps", 1).out
+    write_list(folder / "names.txt", [word * 50 for word in some_words(30, longest=5)])
+    assert "note:" not in train(program, "--type", "bigram", "--max-steps", 1, out="long").out
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("block_size", [0, 3])
+@each_type
+def test_what_follows_is_what_the_whole_model_says_a_character_at_a_time(kind, block_size):
+    model = shaken(kind, block_size=block_size)
+    idx = torch.randint(1, 6, (4, 12), generator=torch.Generator().manual_seed(3))
+    expected = model(idx)[0]
+    for begin in 1, 2, 5:
+        memory = {}
+        for T in range(begin, 13):
+            torch.testing.assert_close(model.following(idx[:, :T], memory), expected[:, T - 1], rtol=1e-4, atol=1e-5)
+
+
+def test_samples_are_padded_to_what_is_shown_and_not_to_the_longest_word():
+    mark = {"anna": "new", "b" * 30: "in train"}.get
+    chars = ["a", "b", "n"]
+    assert makemore.lines([[1, 3, 3, 1]], chars, mark) == ["  anna              new"]
+    assert makemore.lines([[1, 3, 3, 1], 30 * [2]], chars, mark) == ["  anna" + 28 * " " + "new", "  " + 30 * "b" +
+                                                                     "  in train"]
+    assert makemore.lines([[1, 3, 3, 1], 300 * [2]], chars, mark)[0] == "  anna              new"
+    assert makemore.lines([[1, 3, 3, 1]], chars) == ["  anna"]
+
+
+def test_words_of_val_that_are_also_in_train_are_counted(folder, program):
+    assert "also in train" not in train(program, "--type", "bigram", "--max-steps", 0).out
+    words = some_words(50) * 8
+    write_list(folder / "names.txt", words)
+    train_words, val, _ = split_words(words)
+    n = sum(word in set(train_words) for word in val)
+    assert n > 30
+    ended = train(program, "--type", "bigram", "--max-steps", 0, out="repeated")
+    assert f"; {n} words of val are also in train\n" in ended.out
+
+
+# ----- any terminal ---------------------------------------------------------------------------------------------------
+
+def test_every_report_is_written_at_once(folder, fork):
+    running = fork("-i", "names.txt", "-o", "names", "--type", "bigram", *RUN, first=SLOWLY.format(seconds=0.05))
+    wait_until(lambda: "step 5: loss" in Path("out.txt").read_text())
+    running.signal(signal.SIGKILL)
+    assert running.wait().out.startswith("settings: ") and "step 20" not in running.out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-8"])
+def test_what_a_terminal_cannot_show_is_shown_escaped(folder, monkeypatch, encoding):
+    write_list(folder / "names.txt", ["ışık", "çağrı", "gül", "İpek", "şule", "öğüt"] * 5)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    code = makemore.main(["-i", "names.txt", "-o", "names", "--type", "bigram", *map(str, RUN), "--most-likely", "3"])
+    out = stream.buffer.getvalue().decode(encoding)
+    assert code == 0 and ("\\u0131" in out) == (encoding != "utf-8") == ("ı" not in out)
+
+
+def test_a_work_directory_may_have_any_name(folder, fork):
+    name = os.fsdecode("nämen".encode("latin-1"))
+    for flags in ["--type", "bigram", *RUN], ["--resume"], ["--sample-only"]:
+        ended = fork("-i", "names.txt", "-o", name, *flags).wait()
+        assert ended.code == 0, ended.err
+    ended = fork("-i", "names.txt", "-o", name).wait()
+    assert ended.code == 2 and ended.err.count("\n") == 1 and "n\\udce4men" in ended.err
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(folder, program, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    train(program, "--type", "bigram", *RUN, out="~/names", words="~/names.txt")
+    assert checkpoint(folder / "names")["step"] == 20 and not Path("~").exists()
+    assert program("-o", "~/names", "--sample-only").code == 0
+    told(program("-o", "~nobody-of-this-name/names", "--sample-only"), "~nobody-of-this-name/names")
+
+
+@pytest.mark.parametrize(("environment", "names"), [
+    ({"WORLD_SIZE": "2"}, ["WORLD_SIZE is 2", "torchrun", "unset"]),
+    ({"WORLD_SIZE": "two", "RANK": "0"}, ["WORLD_SIZE is two", "torchrun"]),
+    ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "port"}, ["WORLD_SIZE is 2"]),
+    ({"WORLD_SIZE": "-1", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29555"}, ["WORLD_SIZE is -1"]),
+    ({"WORLD_SIZE": ""}, None), ({"WORLD_SIZE": "1"}, None), ({"RANK": "3"}, None)])
+def test_an_environment_that_torchrun_did_not_make_is_told(folder, program, monkeypatch, environment, names):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    ended = program("-i", "names.txt", "-o", "names", "--type", "bigram", *RUN)
+    if names:
+        told(ended, *names)
+    else:
+        assert ended.code == 0 and len(sampled(ended.out)) == 3
+        told(program("-i", "names.txt", "-o", "names"), "names holds a run")
+
+
+@pytest.mark.parametrize("flags", ["--n-embd 65536", "--type mlp --n-embd2 2147483647", "--type lstm --n-hidden 300000",
+                                   "--type mlp --block-size 2147483647", "-b 100000 --n-embd 256"])
+def test_too_little_memory_is_told_with_what_to_change(folder, fork, flags):
+    write_list(folder / "names.txt", some_words(10_000, longest=20))
+    ended = fork("-i", "names.txt", "-o", "names", *flags.split(),
+                 first="import resource; resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))").wait()
+    told(ended, "not enough memory", "--n-embd", "--batch-size", "--most-likely")
+
+
+def test_twenty_thousand_most_likely_words_need_less_than_a_gigabyte(folder, fork):
+    write_list(folder / "names.txt", some_words(60, "abcdefghijklmnopqrstuvwxyz", 12))
+    ended = fork("-i", "names.txt", "-o", "names", "--type", "bigram", "--max-steps", 0, "--num-samples", 0,
+                 "--most-likely", 20_000, first=MEMORY).wait()
+    assert ended.code == 0 and len(ended.out.split("Most probable words:\n")[1].splitlines()) == 20_000
+    assert int(Path("peak.txt").read_text()) < 1_000_000
 
 
 # ----- bad input ------------------------------------------------------------------------------------------------------
