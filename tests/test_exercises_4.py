@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mmutils.exercises import lecture4
 from mmutils.exercises.lecture4 import e04_gradients, gradient
 
 NAMES = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
@@ -416,6 +417,95 @@ def test_a_tensor_that_the_loss_does_not_depend_on_is_told(judge, capsys, net):
     assert "does not depend" in capsys.readouterr().out
 
 
+# ----- the cards: what the page goes on with, shares, progress --------------------------------------------------------
+
+@pytest.fixture
+def cards(capsys):
+    """A net of its own, and a function that hands in an answer: (verdict, what was printed)."""
+    net = Net()
+
+    def hand_in(answer, name, by=None, my=None):
+        by = by and net.atoms[by]
+        result = gradient(answer, net.atoms[name], net.loss, my or f"my_d{name}", by=by)
+        return result, capsys.readouterr().out
+    lecture4.start_over()
+    capsys.readouterr()
+    yield net, hand_in
+    lecture4.start_over()
+
+
+def test_what_the_page_goes_on_with_is_right_and_no_answer(cards):
+    net, hand_in = cards
+    for name in net.atoms.keys() - {"loss"}:
+        kept = lecture4.right(net.atoms[name])
+        assert kept.equal(net.d[name]) and kept.data_ptr() != net.atoms[name].grad.data_ptr()
+        for same in (kept, kept[:], kept.detach()):
+            assert hand_in(same, name) == (False, f"my_d{name}: not yet. This is the gradient that autograd has "
+                                                  f"computed. Write down how it is made.\n")
+        again = lecture4.right(net.atoms[name])  # as when a check is run again: what it handed out before is known
+        assert hand_in(kept, name)[0] is hand_in(again, name)[0] is False
+        kept += 1
+        assert lecture4.right(net.atoms[name]).equal(net.d[name])
+        assert hand_in(net.d[name].clone(), name)[0] is True
+    assert hand_in(lecture4.right(net.atoms["embcat"]).view(net.d["emb"].shape), "emb")[0] is True
+
+
+@pytest.mark.parametrize("name, by, other, share", [
+    ("counts", "probs", "counts_sum", lambda d, a: a["counts_sum_inv"] * d["probs"]),
+    ("counts", "counts_sum", "probs", lambda d, a: d["counts_sum"].expand(16, 27)),
+    ("bndiff", "bnraw", "bndiff2", lambda d, a: a["bnvar_inv"] * d["bnraw"]),
+    ("bndiff", "bndiff2", "bnraw", lambda d, a: 2 * a["bndiff"] * d["bndiff2"])])
+def test_one_share_of_two(cards, name, by, other, share):
+    net, hand_in = cards
+    mine, my = share(net.d, net.atoms), f"my_d{name}_1"
+    kept = lecture4.right(net.atoms[name], by=net.atoms[by])
+    assert torch.allclose(kept, mine)
+    for answer, verdict, word in ((mine, True, "first share"), (net.d[name], False, "the whole gradient, from both"),
+                                  (net.d[name] - mine, False, "from the other use"), (kept, False, "autograd"),
+                                  (-mine, False, "sign"), (2 * mine, False, "factor of 2"), (None, None, "not tried"),
+                                  (mine[0], False, "instead of"), (torch.ones(3, 3, 3), False, "instead of")):
+        result, told = hand_in(answer, name, by, my)
+        assert result is verdict and told.startswith(f"{my}: ") and word in told, told
+    assert kept.equal(lecture4.right(net.atoms[name], by=net.atoms[by]))
+    assert torch.allclose(kept + lecture4.right(net.atoms[name], by=net.atoms[other]), net.d[name], atol=1e-7)
+
+
+def test_a_share_without_its_local_factor(cards):
+    net, hand_in = cards
+    result, told = hand_in(net.d["probs"], "counts", "probs", "my_dcounts_1")
+    assert result is False and "without the local factor" in told
+
+
+def test_the_second_share_is_added_to_a_clone_of_the_first(cards):
+    net, hand_in = cards
+    first = lecture4.right(net.atoms["counts"], by=net.atoms["probs"])
+    mine = first.clone()
+    mine += net.d["counts_sum"]
+    assert "clone" not in hand_in(mine, "counts")[1]
+    mine = first
+    mine += net.d["counts_sum"]
+    result, told = hand_in(mine, "counts")
+    assert result is True and "begin with a .clone()" in told
+    assert torch.allclose(lecture4.right(net.atoms["counts"], by=net.atoms["probs"]) + net.d["counts_sum"],
+                          net.d["counts"], atol=1e-7)
+
+
+def test_right_cards_are_counted_each_once(cards, capsys):
+    net, hand_in = cards
+    assert hand_in(net.d["probs"], "probs")[1].endswith(" 1 of 26 right.\n")
+    assert hand_in(net.d["probs"], "probs")[1].endswith(" 1 of 26 right.\n")
+    assert hand_in(net.d["logits"], "logits", my="my_dlogits_fast")[1].endswith("rounding.\n")
+    assert hand_in(net.d["b2"], "b2")[1].endswith(" 2 of 26 right.\n")
+    assert "26" not in hand_in(None, "probs")[1] + hand_in(net.d["b2"] + 1, "b2")[1]
+    for name in net.atoms.keys() - {"loss", "C"}:
+        told = hand_in(net.d[name], name)[1]
+    assert told.endswith(" 25 of 26 right; open: dC.\n")
+    assert hand_in(net.d["C"], "C")[1].endswith(" 26 of 26 right: all cards are done.\n")
+    lecture4.start_over()
+    assert capsys.readouterr().out == "0 of 26 right.\n"
+    assert hand_in(net.d["C"], "C")[1].endswith(" 1 of 26 right.\n")
+
+
 # ----- E04: the whole backward pass -----------------------------------------------------------------------------------
 
 def by_hand(parameters, Xb, Yb, *, mean=1, biased=False, n_of_loss=1, tanh_of_input=False, add=True, sign=1,
@@ -567,3 +657,41 @@ def test_e04_junk_never_raises(capsys, junk):
 def test_e04_not_tried_yet(verdict):
     result, told = verdict(e04_gradients, None)
     assert result is None and told.startswith("E04: not tried yet")
+
+
+def test_the_solution_is_right_and_trains_where_the_readers_is_not(right, capsys):
+    right(e04_gradients, lecture4.gradients_by_hand)
+    for answer, words in ((None, "the solution's gradients will train the net: yours are not tried yet"),
+                          (lecture4.with_bug(1), "yours are not right yet"), ("emma", "yours are not right yet")):
+        assert lecture4.yours_or_solution(answer) is lecture4.gradients_by_hand
+        assert words in capsys.readouterr().out.lower()
+    assert lecture4.yours_or_solution(by_hand) is by_hand
+    assert capsys.readouterr().out == "Your own gradients will train the net.\n"
+
+
+# ----- the bug hunt ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_bug_is_told_only_to_who_has_found_it(capsys, number):
+    line, why, *_ = lecture4._BUGS[number]
+    for answer in (None, ..., 0, 5, "emma", torch.zeros(3), *{1, 2, 3, 4} - {line}):
+        result = lecture4.bug(number, answer)
+        told = capsys.readouterr().out
+        assert result is (None if answer is None or answer is ... else False)
+        assert told.startswith(f"Bug {number}: not") and told.count("\n") == 1 and why not in told
+    assert lecture4.bug(number, line) is True
+    assert capsys.readouterr().out == f"Bug {number}: right. Line {line}. {why}\n"
+
+
+def test_the_bugs_that_were_found(capsys):
+    lines = [lecture4._BUGS[number][0] for number in range(1, 7)]
+    assert lecture4.bugs_found(lines) == [1, 2, 3, 4, 5, 6] and lecture4.bugs_found([None] * 6) == []
+    assert lecture4.bugs_found([lines[0], None, lines[2], "emma", 5, lines[5]]) == [1, 3, 6]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("number, words", [
+    (1, ["db2 is the first", "factor of 32"]), (2, "dbngain is the first"), (3, "db2 is the first"),
+    (4, ["dC is the first", "overwritten"]), (5, "dW1 is the first"), (6, ["db2 is the first", "shape is ()"])])
+def test_each_bug_is_refused_by_the_check_of_e04(wrong, number, words):
+    wrong(words, e04_gradients, lecture4.with_bug(number))

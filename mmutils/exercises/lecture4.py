@@ -2,6 +2,8 @@
 
 import collections
 import contextlib
+import inspect
+import io
 import itertools
 
 import torch
@@ -9,18 +11,52 @@ import torch.nn.functional as F
 
 from mmutils.exercises.verdict import Calls, Wrong, as_tensor, check, number, recognised, usual_losses, verdict
 
+_CARDS = ("logprobs", "probs", "counts_sum_inv", "counts", "counts_sum", "norm_logits", "logit_maxes", "logits", "h",
+          "W2", "b2", "hpreact", "bngain", "bnraw", "bnbias", "bndiff", "bnvar_inv", "bnvar", "bndiff2", "bnmeani",
+          "hprebn", "embcat", "W1", "b1", "emb", "C")
+_right = set()  # the cards whose last verdict was "right"
 
-def gradient(answer, tensor, loss, name="the gradient", *, given=()):
+
+def start_over():
+    """Forget which cards were right."""
+    _right.clear()
+    print(f"0 of {len(_CARDS)} right.")
+
+
+def right(tensor, by=None):
+    """The gradient that the page goes on with: autograd's, in a copy that `gradient` knows and takes for no answer.
+
+    by: what the tensor was used for; then only the share of the gradient that comes back from there.
+    """
+    copies = tensor.__dict__.setdefault("handed_out", {})
+    found = tensor.grad if by is None else _share(tensor, by)
+    return copies.setdefault(id(by), found.clone()).copy_(found)  # a copy that was changed is as it was
+
+
+def _share(tensor, by):
+    """What comes back to a tensor from one of its uses."""
+    edge = torch.autograd.graph.get_gradient_edge(tensor)[:2]
+    passed = by.grad_fn(by.grad)
+    passed = passed if isinstance(passed, tuple) else (passed,)
+    shares = [share for share, other in zip(passed, by.grad_fn.next_functions, strict=True) if other == edge]
+    return sum(shares).sum_to_size(tensor.shape).detach()
+
+
+def gradient(answer, tensor, loss, name="the gradient", *, by=None, given=()):
     """Hold a gradient that was made by hand against autograd's: that of `loss` with respect to `tensor`.
 
     Returns True, False, or None for "not tried yet", and never raises. An entry may differ by 1e-5 of its size, plus
     what rounding leaves of the sums behind it. The graph of `loss` must have been kept (retain_graph=True).
-    given: gradients that the page hands out; they are no answer, just as tensor.grad is none.
+    by: one of the things that the tensor was used for, if only the share is asked for that comes back from there.
+    given: gradients that the page hands out; they are no answer, just as tensor.grad and what `right` gave are none.
     """
+    card = name.removeprefix("my_d") if by is None and name.startswith("my_d") else None
+
     def judge(found):
         if isinstance(answer, tuple) and len(answer) == 1:
             return "this is a tuple of one. Is there a comma at the end of your line?"
-        kept = [tensor.grad if tensor.is_leaf or tensor.retains_grad else None, *given]
+        handed_out = dict(getattr(tensor, "handed_out", {}))
+        kept = [tensor.grad if tensor.is_leaf or tensor.retains_grad else None, handed_out.pop(id(by), None), *given]
         if any(_memory(answer) == _memory(one) != 0 for one in kept if one is not None):
             return "this is the gradient that autograd has computed. Write down how it is made."
         try:
@@ -31,8 +67,41 @@ def gradient(answer, tensor, loss, name="the gradient", *, given=()):
                             ".clone(); then run the forward cell and the cards below it again.") from None
             raise
         found.append(f"Its shape is {tuple(tensor.shape)}, and it equals autograd's up to rounding.")
-        return _wrong_gradient(answer, reference, uses, noise, tensor.detach().double())
-    return verdict(name, answer, judge, "Write your answer in place of None, then run it and its check again.")
+        if by is not None:
+            found[:] = ["This is the first share; the other use will add its own."]
+            return _wrong_share(answer, _share(tensor, by), reference, uses, noise, tensor.detach().double())
+        wrong = _wrong_gradient(answer, reference, uses, noise, tensor.detach().double())
+        if wrong is None and _memory(answer) in map(_memory, handed_out.values()):
+            found.append("But += has changed the first share as well, since both names are one tensor: begin with a "
+                         ".clone() of it.")
+        if wrong is None and card in _CARDS:
+            _right.add(card)
+            found.append(_progress())
+        return wrong
+
+    result = verdict(name, answer, judge, "Write your answer in place of None, then run it and its check again.")
+    if not result:
+        _right.discard(card)
+    return result
+
+
+def _progress():
+    """How many cards are right, and which are open if these are few."""
+    left = [f"d{card}" for card in _CARDS if card not in _right]
+    return f"{len(_right)} of {len(_CARDS)} right" + (
+        "." if len(left) > 5 else f"; open: {', '.join(left)}." if left else ": all cards are done.")
+
+
+def _wrong_share(answer, share, whole, uses, noise, x):
+    """What is wrong with an answer that should be one share of the gradient of a tensor x that is used twice."""
+    mine = [use for use in uses if use.share.equal(share)]
+    if (wrong := _wrong_gradient(answer, share, mine, noise, x)) is None:
+        return None
+    if _wrong_gradient(answer, whole, (), noise) is None:
+        return "this is the whole gradient, from both uses. Here only the share by one of them is asked for."
+    if any(_wrong_gradient(answer, use.share, (), noise) is None for use in uses):
+        return "this is the share that comes back from the other use."
+    return wrong
 
 
 def _memory(x):
@@ -255,7 +324,7 @@ def _mlp_batchnorm(parameters, X, Y, *, unbiased=True):
     return F.cross_entropy(h @ W2 + b2, Y), bnraw, h
 
 
-@check("E04", "gradients_mine(parameters, Xb, Yb) → the loss and the list of seven gradients")
+@check("E04", "my_gradients(parameters, Xb, Yb) → the loss and the list of seven gradients")
 def e04_gradients(function, found):
     """E04 of lecture 4: function(parameters, Xb, Yb) → (loss, gradients in the order of _NAMES), without autograd."""
     for n, n_embd, n_hidden, context in ((32, 10, 200, 3), (8, 4, 30, 3), (16, 5, 12, 2)):
@@ -298,3 +367,93 @@ def e04_gradients(function, found):
                 return (f"with {n} examples, d{name} is the first that is wrong, counted from the loss: {wrong} "
                         f"Look at {where}.")
     found.append("The loss and all seven gradients, for three sizes of net and minibatch.")
+
+
+# ----- E04's solution, and the bug hunt -------------------------------------------------------------------------------
+
+def gradients_by_hand(parameters, Xb, Yb):
+    C, W1, b1, W2, b2, bngain, bnbias = parameters
+    n = len(Xb)
+    # forward
+    emb = C[Xb]
+    embcat = emb.view(n, -1)
+    hprebn = embcat @ W1 + b1
+    bnmean = hprebn.mean(0, keepdim=True)
+    bnvar = hprebn.var(0, keepdim=True)
+    bnvar_inv = (bnvar + 1e-5) ** -0.5
+    bnraw = (hprebn - bnmean) * bnvar_inv
+    hpreact = bngain * bnraw + bnbias
+    h = torch.tanh(hpreact)
+    logits = h @ W2 + b2
+    loss = F.cross_entropy(logits, Yb)
+    # backward: cross entropy (E02)
+    dlogits = F.softmax(logits, 1)
+    dlogits[range(n), Yb] -= 1
+    dlogits /= n
+    # linear layer 2, tanh
+    dh = dlogits @ W2.T
+    dW2 = h.T @ dlogits
+    db2 = dlogits.sum(0)
+    dhpreact = (1.0 - h**2) * dh
+    # BatchNorm (E03)
+    dbngain = (bnraw * dhpreact).sum(0, keepdim=True)
+    dbnbias = dhpreact.sum(0, keepdim=True)
+    dhprebn = bngain * bnvar_inv / n * (
+        n * dhpreact - dbnbias - n / (n - 1) * bnraw * dbngain)
+    # linear layer 1, embedding
+    dembcat = dhprebn @ W1.T
+    dW1 = embcat.T @ dhprebn
+    db1 = dhprebn.sum(0)
+    demb = dembcat.view(emb.shape)
+    dC = torch.zeros_like(C)
+    dC.index_add_(0, Xb.view(-1), demb.view(-1, C.shape[1]))
+    return loss, [dC, dW1, db1, dW2, db2, dbngain, dbnbias]
+
+
+def yours_or_solution(function):
+    """The reader's function of E04 if its check says "right", and else the solution's; prints which it is."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        verdict = e04_gradients(function)
+    yours = "not right yet" if verdict is False else "not tried yet"
+    print("Your own gradients will train the net." if verdict else
+          f"The solution's gradients will train the net: yours are {yours}.")
+    return function if verdict else gradients_by_hand
+
+
+_BUGS = {  # number → the wrong line; what is wrong with it; the line of gradients_by_hand, and how the bug has it
+    1: (1, "The loss is a mean over n examples, so these numbers must be divided by n.", "    dlogits /= n\n", ""),
+    2: (2, "The derivative of tanh is 1 − output²; this is 1 − input².", "1.0 - h**2", "1.0 - hpreact**2"),
+    3: (4, "It overwrites the share of the product. Used twice, add: +=.",  # what is left pulls up the largest logit
+        "dlogits[range(n), Yb]", "dlogits[range(n), logits.argmax(1)]"),
+    4: (3, "A row that is used several times gets only one of its gradients: C[Xb] += … overwrites.",
+        "dC.index_add_(0, Xb.view(-1), demb.view(-1, C.shape[1]))", "dC[Xb] += demb"),
+    5: (4, "The derivative of x² is 2x; the 2 is missing.", "- n / (n - 1) *", "- 0.5 * n / (n - 1) *"),
+    6: (3, "This is the sum of everything, one number. b2 was copied along the examples: sum(0).",
+        "db2 = dlogits.sum(0)", "db2 = dlogits.sum()")}
+
+
+def bug(number, wrong_line):
+    """Says whether a bug of the hunt is in this line: True, False, or None for "not tried yet"."""
+    def judge(found):
+        line, why, *_ = _BUGS[number]
+        if wrong_line not in (1, 2, 3, 4):
+            return "give the number of a line: 1, 2, 3 or 4."
+        found.append(f"Line {line}. {why}")
+        return None if wrong_line == line else (
+            f"line {wrong_line} is as it should be, given what stands above it. Take another look at each shape and "
+            f"each local derivative.")
+    return verdict(f"Bug {number}", wrong_line, judge, "Write the number of the line in place of None.")
+
+
+def bugs_found(wrong_lines):
+    """The numbers of the bugs that were found: wrong_lines has the reader's answer for each, in their order."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return [number for number, line in enumerate(wrong_lines, 1) if bug(number, line)]
+
+
+def with_bug(number):
+    """gradients_by_hand with one of the bugs in it."""
+    *_, line, wrong = _BUGS[number]
+    space = {"torch": torch, "F": F}
+    exec(inspect.getsource(gradients_by_hand).replace(line, wrong), space)
+    return space["gradients_by_hand"]
