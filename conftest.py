@@ -58,11 +58,12 @@ def pytest_runtest_call(item):
     item.sanitize = lambda text: Output(sanitize(text)) if isinstance(text, str) else text
     result = yield
     cells, cell, name = item.parent.nb.cells, item.cell, item.parent.path.name
-    page = Page(item.parent.kernel.kc, name)
+    page, within = Page(item.parent.kernel.kc, name), bool(os.environ["MMUTILS_WITHIN"])
     try:
-        page.check(cell.id, claims_of(item.parent.path).get(cell.id, {}), within=bool(os.environ["MMUTILS_WITHIN"]))
+        claims = claims_of(item.parent.path).get(cell.id, {})
+        page.check(cell.id, claims, within=within)
         if solution := solution_after(cells, cells.index(cell)):
-            page.solve(cell.id, cell.source, solution)
+            page.solve(cell.id, cell.source, solution, claims, within=within)
     except ClaimError as error:
         item.raise_cell_error(str(error))
     return result

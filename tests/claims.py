@@ -5,7 +5,8 @@
     "the two ways agree"          = { holds = 'torch.allclose(a, b, atol=1e-5)' }
 
 `within` belongs to the lecture's list and the given settings, `holds` to every list. `numbers` names numbers in prose
-that the claim holds although its sentence does not say them (tests/prose.py).
+that the claim holds although its sentence does not say them (tests/prose.py). With `solved = true`, on the check of an
+exercise, the claim is about what its folded solution came to.
 """
 
 import json
@@ -14,7 +15,8 @@ import tomllib
 from pathlib import Path
 
 CLAIMS = Path(__file__).parent / "claims"
-VALUE = "float(__import__('torch').as_tensor({0}, dtype=__import__('torch').float64).detach())"
+VALUE = "float(__import__('torch').as_tensor({value}, dtype=__import__('torch').float64).detach())"
+HOLDS = "bool({holds})"
 
 
 class ClaimError(Exception):
@@ -47,7 +49,7 @@ def read(file):
         raise ClaimError(f"{file.name}: {error}") from None
     for cell, its_claims in claims.items():
         for sentence, claim in its_claims.items():
-            if set(claim) - {"numbers"} not in ({"value", "within"}, {"holds"}):
+            if set(claim) - {"numbers", "solved"} not in ({"value", "within"}, {"holds"}):
                 raise ClaimError(f"{file.name}, cell {cell!r}: {sentence!r} needs value and within, or holds.")
             low, high = claim.get("within", (0, 0))
             if low > high:
@@ -66,7 +68,7 @@ def solution_after(cells, i):
 
 # Runs in the kernel, in a copy of the page's names: what a reader would get who pasted the solution in.
 SOLVE = """
-import ast, random, torch
+import ast, json, random, torch
 page = get_ipython().user_ns
 space = dict(page)
 generators = [g for g in page.values() if isinstance(g, torch.Generator)]
@@ -83,6 +85,7 @@ finally:
         g.set_state(state)
 if verdict is not True:
     raise AssertionError(f"with the solution the check says {verdict}")
+print("\\x1e" + json.dumps({sentence: eval(asked, space) for sentence, asked in expressions.items()}))
 """
 
 
@@ -103,29 +106,40 @@ class Page:
 
     def check(self, cell, claims, *, within):
         """Check the claims on a cell that has just run. within: also those that need the lecture's list."""
-        asked = {sentence: claim for sentence, claim in claims.items() if "holds" in claim or within}
-        if not asked:
-            return
-        answers = self.ask("", {sentence: VALUE.format(claim["value"]) if "value" in claim
-                                else f"bool({claim['holds']})" for sentence, claim in asked.items()})[0]
-        wrong = []
-        for sentence, claim in asked.items():
-            answer = answers["user_expressions"][sentence]
-            if answer["status"] != "ok":
-                wrong.append(f"{sentence}: {answer['ename']}: {answer['evalue']}")
-            elif "holds" in claim:
-                if answer["data"]["text/plain"] != "True":
-                    wrong.append(f"{sentence}: {claim['holds']} does not hold")
-            else:
-                value, (low, high) = float(answer["data"]["text/plain"]), claim["within"]
-                if not low <= value <= high:
-                    wrong.append(f"{sentence}: {claim['value']} = {value:.6g}, which is not within {low:g} to {high:g}")
-        if wrong:
-            raise ClaimError("\n".join(f"{self.name}, cell {cell!r}: {told}" for told in wrong))
+        asked = expressions(claims, within, solved=False)
+        if asked:
+            answers = self.ask("", asked)[0]["user_expressions"]
+            self.judge(cell, claims, {sentence: f"{answer['ename']}: {answer['evalue']}" if answer["status"] != "ok"
+                                      else json.loads(re.sub("nan|inf", "NaN", answer["data"]["text/plain"].lower()))
+                                      for sentence, answer in answers.items()})
 
-    def solve(self, cell, check, solution):
-        """Run a folded solution, and the check with it, which must say True."""
-        reply, printed = self.ask(f"exec({SOLVE!r}, {{'solution': {solution!r}, 'check': {check!r}}})")
+    def solve(self, cell, check, solution, claims, *, within):
+        """Run a folded solution, and the check with it, which must say True; then the claims on what it came to."""
+        asked = expressions(claims, within, solved=True)
+        reply, printed = self.ask(f"exec({SOLVE!r}, "
+                                  f"{{'solution': {solution!r}, 'check': {check!r}, 'expressions': {asked!r}}})")
         if reply["status"] != "ok":
             raise ClaimError(f"{self.name}, cell {cell!r}: its folded solution is not right: "
                              f"{reply['ename']}: {reply['evalue']}\n{printed}")
+        self.judge(cell, claims, json.loads(printed.rpartition("\x1e")[2]))
+
+    def judge(self, cell, claims, answers):
+        """Raise ClaimError for each claim that its answer does not bear out: a bool, a number, or an error (str)."""
+        wrong = []
+        for sentence, answer in answers.items():
+            claim = claims[sentence]
+            if isinstance(answer, str):
+                wrong.append(f"{sentence}: {answer}")
+            elif "holds" in claim and answer is not True:
+                wrong.append(f"{sentence}: {claim['holds']} does not hold")
+            elif "within" in claim and not claim["within"][0] <= answer <= claim["within"][1]:
+                low, high = claim["within"]
+                wrong.append(f"{sentence}: {claim['value']} = {answer:.6g}, which is not within {low:g} to {high:g}")
+        if wrong:
+            raise ClaimError("\n".join(f"{self.name}, cell {cell!r}: {told}" for told in wrong))
+
+
+def expressions(claims, within, *, solved):
+    """What to ask the kernel: {sentence: expression}. within: also what needs the lecture's list."""
+    return {sentence: (VALUE if "value" in claim else HOLDS).format(**claim) for sentence, claim in claims.items()
+            if claim.get("solved", False) == solved and ("holds" in claim or within)}

@@ -22,7 +22,7 @@ import nbformat
 
 from tests.claims import CLAIMS, read
 
-NUMBER = r"(?<![\w.,/])(?<![A-Za-z]-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w⁰¹²³⁴⁵⁶⁷⁸⁹⁻])"
+NUMBER = r"(?<![\w.,/])(?<![A-Za-z]-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w⁰¹²³⁴⁵⁶⁷⁸⁹⁻]|,\d{3})"
 NAMED = (r"\b(?:lectures?|notebooks?|exercises?|cells?|bugs?|cards?|layers?|seeds?|weights?|components?|dimensions?"
          r"|Python|torch|PyTorch|macOS|version)\s+(?:\d[\d.]*(?:,| to| and| or)?\s*)+")
 TIMES = r"\b\d+ h(?: \d+)?(?: min)?\b|\b\d+ min\b|\babout \d+ minutes"

@@ -90,7 +90,16 @@ def test_bounds_are_asked_of_the_lectures_list_only(page):
     ("answer = 5", "the check says False"), ("x = 1", "the check says None"), ("answer = 1 / 0", "ZeroDivisionError")])
 def test_a_solution_that_is_wrong_is_found(page, solution, told):
     with pytest.raises(ClaimError, match=f"(?s)cell 'a': its folded solution is not right: .*{told}"):
-        page.solve("a", "check(answer)", solution)
+        page.solve("a", "check(answer)", solution, {}, within=True)
+
+
+def test_a_claim_may_be_about_what_a_solution_came_to(page):
+    true = {"one": {"value": "answer", "within": [4, 4], "solved": True}, "two": {"holds": "x == 3", "solved": True}}
+    page.check("a", true, within=True)
+    page.solve("a", "check(answer)", "x, answer = 3, 4", true, within=True)
+    for claim in ({"value": "answer", "within": [5, 6]}, {"holds": "answer > 4"}):
+        with pytest.raises(ClaimError, match="cell 'a': one: .*answer"):
+            page.solve("a", "check(answer)", "answer = 4", {"one": claim | {"solved": True}}, within=True)
 
 
 def test_a_solution_leaves_the_page_as_it_was(page):
@@ -100,7 +109,7 @@ def test_a_solution_leaves_the_page_as_it_was(page):
     page.ask("random.seed(1); torch.manual_seed(1); g.manual_seed(1)")
     page.solve("a", "y = 0\ncheck(answer + y)",
                "def double(n):\n    return n + x\nx = random.choice([2, 2]) + 0 * torch.rand(1, generator=g).item()\n"
-               "torch.rand(1)\nanswer = double(2)")
+               "torch.rand(1)\nanswer = double(2)", {}, within=True)
     assert page.ask("", draw)[0]["user_expressions"] == before
 
 

@@ -71,7 +71,7 @@ def loose(tmp_path, monkeypatch):
     ("After 200,000 steps", {"settings": "max_steps = 200_000  # as there"}), ("27 rows", {"code": "torch.zeros(27)"}),
     ("three of 12, in 2003", {}), ("the 32,033 words, 2.168 there", {}), ("`3.3` and $5.5$ and [x](8.8)", {}),
     ("Lecture 33, cards 13 to 15, E44, ResNet-50, W55, ▶ 1:13:53; 1 h 57 min. *About 20 minutes.*", {}),
-    ("10⁻³", {}), ("−2.5", {"output": "-2.50"}),
+    ("10⁻³, 17,000³", {}), ("−2.5", {"output": "-2.50"}),
     ("by `make bench` 1.99", {}), ("It is 77.7.", {"heading": "## In the video, and here"}),
     ("It is 2.10.", {"claim": '["a"]\n"loss 2.10" = { value = "x", within = [2.05, 2.15] }'}),
     ("It is 61%.", {"claim": '["a"]\n"saturated" = { value = "x", within = [0.6, 0.62], numbers = ["61"] }'}),
