@@ -1,5 +1,6 @@
 """Draws the pictures in this folder: `make imgs`. On one machine the bytes are the same each time."""
 
+import functools
 import json
 import math
 from pathlib import Path
@@ -20,7 +21,9 @@ def main():
     use_style()
     for name, draw in {"road.png": road, "1_next_character.png": next_character, "2_network.png": network,
                        "2_strides.png": strides, "3_batchnorm.png": batchnorm, "4_atoms.png": atoms,
-                       "4_broadcast.png": broadcast, "5_flat_and_tree.png": flat_and_tree,
+                       **{f"4_atoms_{part}.png": functools.partial(atoms, (part,)) for part in PARTS},
+                       "4_broadcast.png": broadcast, "4_batchnorm_graph.png": batchnorm_graph,
+                       "5_flat_and_tree.png": flat_and_tree,
                        "5_dilated_stack.png": dilated_stack}.items():
         fig = draw()
         fig.savefig(HERE / name, dpi=150, metadata={"Software": None})
@@ -206,172 +209,182 @@ def batchnorm():
     return fig
 
 
-def atoms():
-    """Lecture 4: the forward pass as a graph of atoms, with the shapes of its small net; the tensors used twice."""
-    fig, ax = plt.subplots(figsize=(9, 6.5))
-    shapes = {"Xb": "(32, 3)", "C": "(27, 10)", "emb": "(32, 3, 10)", "embcat": "(32, 30)", "W1": "(30, 64)",
-              "b1": "(64,)", "hprebn": "(32, 64)", "bnmeani": "(1, 64)", "bndiff": "(32, 64)", "bndiff2": "(32, 64)",
-              "bnvar": "(1, 64)", "bnvar_inv": "(1, 64)", "bnraw": "(32, 64)", "bngain": "(1, 64)",
-              "bnbias": "(1, 64)", "hpreact": "(32, 64)", "h": "(32, 64)", "W2": "(64, 27)", "b2": "(27,)",
-              "logits": "(32, 27)", "logit_maxes": "(32, 1)", "norm_logits": "(32, 27)", "counts": "(32, 27)",
-              "counts_sum": "(32, 1)", "counts_sum_inv": "(32, 1)", "probs": "(32, 27)", "logprobs": "(32, 27)",
-              "loss": "one number"}
-    trained, twice = {"C", "W1", "b1", "W2", "b2", "bngain", "bnbias"}, {"hprebn", "bndiff", "logits", "counts"}
-    half, wide_by = 0.93, 1.1  # half a box's width; how far apart the columns stand
+SHAPES = {"Xb": "(32, 3)", "C": "(27, 10)", "emb": "(32, 3, 10)", "embcat": "(32, 30)", "W1": "(30, 64)",
+          "b1": "(64,)", "hprebn": "(32, 64)", "bnmeani": "(1, 64)", "bndiff": "(32, 64)", "bndiff2": "(32, 64)",
+          "bnvar": "(1, 64)", "bnvar_inv": "(1, 64)", "bnraw": "(32, 64)", "bngain": "(1, 64)", "bnbias": "(1, 64)",
+          "hpreact": "(32, 64)", "h": "(32, 64)", "W2": "(64, 27)", "b2": "(27,)", "logits": "(32, 27)",
+          "logit_maxes": "(32, 1)", "norm_logits": "(32, 27)", "counts": "(32, 27)", "counts_sum": "(32, 1)",
+          "counts_sum_inv": "(32, 1)", "probs": "(32, 27)", "logprobs": "(32, 27)", "loss": "one number"}
+TRAINED, TWICE = {"C", "W1", "b1", "W2", "b2", "bngain", "bnbias"}, {"hprebn", "bndiff", "logits", "counts"}
+CARDS = {name: number for number, name in enumerate((
+    "logprobs", "probs", "counts_sum_inv", "counts", "counts_sum", "norm_logits", "logit_maxes", "logits", "h", "W2",
+    "b2", "hpreact", "bngain", "bnraw", "bnbias", "bndiff", "bnvar_inv", "bnvar", "bndiff2", "bnmeani", "hprebn",
+    "embcat", "W1", "b1", "emb", "C"), 1)}
+# each part of lecture 4's forward pass: its title; its height; where its tensors stand (inches from its left and
+# upper end); its arrows: from, to, what the operation is, and where that is written (dx, dy from the middle)
+PARTS = {
+    "embedding": ("the embedding and linear layer 1", 2.1, {
+        "Xb": (0.55, 1.6), "emb": (2.6, 1.6), "C": (2.6, 0.55), "embcat": (4.75, 1.6), "hprebn": (7.6, 1.6),
+        "W1": (7.05, 0.55), "b1": (8.15, 0.55)},
+        [("Xb", "emb", "look up"), ("C", "emb", ""), ("emb", "embcat", "view"), ("embcat", "hprebn", "@ W1 + b1"),
+         ("W1", "hprebn", ""), ("b1", "hprebn", "")]),
+    "batchnorm": ("BatchNorm", 3.25, {
+        "hprebn": (0.55, 1.6), "bndiff": (2.6, 1.6), "bnraw": (6.75, 1.6), "hpreact": (8.4, 1.6),
+        "bngain": (7.55, 0.55), "bnbias": (8.5, 0.55), "bnmeani": (1.55, 2.6), "bndiff2": (3.5, 2.6),
+        "bnvar": (4.75, 2.6), "bnvar_inv": (6.1, 2.6)},
+        [("hprebn", "bndiff", "−"), ("hprebn", "bnmeani", "sum · 1/n", -0.42, 0.05), ("bnmeani", "bndiff", ""),
+         ("bndiff", "bnraw", "×"), ("bndiff", "bndiff2", "square", 0.42, -0.05),
+         ("bndiff2", "bnvar", "sum · 1/(n−1)", 0, 0.4),
+         ("bnvar", "bnvar_inv", "power −½", 0, 0.4), ("bnvar_inv", "bnraw", ""), ("bnraw", "hpreact", "× +"),
+         ("bngain", "hpreact", ""), ("bnbias", "hpreact", "")]),
+    "tanh": ("tanh and linear layer 2", 2.1, {
+        "hpreact": (0.55, 1.6), "h": (2.6, 1.6), "logits": (5.9, 1.6), "W2": (5.35, 0.55), "b2": (6.45, 0.55)},
+        [("hpreact", "h", "tanh"), ("h", "logits", "@ W2 + b2"), ("W2", "logits", ""), ("b2", "logits", "")]),
+    "loss": ("cross entropy", 2.35, {
+        "logits": (0.55, 0.6), "norm_logits": (2.65, 0.6), "counts": (4.3, 0.6), "probs": (6.9, 0.6),
+        "logprobs": (8.4, 0.6), "logit_maxes": (1.5, 1.6), "counts_sum": (4.85, 1.6), "counts_sum_inv": (6.3, 1.6),
+        "loss": (8.4, 1.6)},
+        [("logits", "norm_logits", "−"), ("logits", "logit_maxes", "max", -0.28, 0.05),
+         ("logit_maxes", "norm_logits", ""), ("norm_logits", "counts", "exp"), ("counts", "probs", "×"),
+         ("counts", "counts_sum", "sum", 0.27, -0.02), ("counts_sum", "counts_sum_inv", "power −1", 0, 0.4),
+         ("counts_sum_inv", "probs", ""), ("probs", "logprobs", "log"), ("logprobs", "loss", "−mean at Yb", -0.5, 0)]),
+}
 
-    def tensor(x, y, name, *, again=False):
-        x *= wide_by
-        face = "#dbe9f6" if name in trained else "#fff1d6" if name in twice else "white"
-        edge = BLUE if name in trained else ORANGE if name in twice else GREY
-        ax.add_patch(FancyBboxPatch((x - half, y - 0.33), 2 * half, 0.66, boxstyle="round,pad=0,rounding_size=0.1",
-                                    facecolor=face, edgecolor=edge, linestyle="--" if again else "-"))
-        ax.text(x, y + 0.1, name, ha="center", va="center", family="monospace",
-                fontsize=7.6 if len(name) < 10 else 6 if len(name) < 14 else 5.2)
-        ax.text(x, y - 0.16, shapes[name], ha="center", va="center", fontsize=6.8, color="#4a5553")
 
-    def arrow(x0, y0, x1, y1, text="", *, dx=0.0, dy=0.14, ha="center", trim=0.0):
-        x0, x1 = x0 * wide_by + trim, x1 * wide_by - trim
-        ax.add_patch(FancyArrowPatch((x0, y0), (x1, y1), arrowstyle="->", mutation_scale=9, color="#4a5553",
-                                     shrinkA=0, shrinkB=0))
-        ax.text((x0 + x1) / 2 + dx, (y0 + y1) / 2 + dy, text, ha=ha, va="center", fontsize=7.2)
+def atoms(names=tuple(PARTS)):
+    """Lecture 4: the forward pass as a graph of atoms, with the shapes of its small net and the cards' numbers."""
+    height = sum(PARTS[name][1] for name in names)
+    fig, ax = plt.subplots(figsize=(9, height), layout="none")
+    ax.set_position([0, 0, 1, 1])
+    half = {name: max(0.4, 0.04 * len(name) + 0.08) for name in SHAPES}  # half a box's width
+    half["emb"] = 0.45
 
-    def along(x0, x1, y, text=""):
-        arrow(x0, y, x1, y, text, trim=half)
+    def tensor(x, y, name, *, again):
+        face = "#dbe9f6" if name in TRAINED else "#fff1d6" if name in TWICE else "white"
+        edge = BLUE if name in TRAINED else ORANGE if name in TWICE else GREY
+        ax.add_patch(FancyBboxPatch((x - half[name], y - 0.25), 2 * half[name], 0.5, facecolor=face, edgecolor=edge,
+                                    boxstyle="round,pad=0,rounding_size=0.08", linestyle="--" if again else "-",
+                                    linewidth=1.2, zorder=2))
+        ax.text(x, y - 0.08, name, ha="center", va="center", family="monospace", fontsize=9.5, zorder=3)
+        ax.text(x, y + 0.13, SHAPES[name], ha="center", va="center", fontsize=9, color="#4a5553", zorder=3)
+        if name in CARDS and not again:
+            ax.add_patch(Circle((x - half[name], y - 0.25), 0.125, facecolor="#4a5553", edgecolor="white", zorder=4))
+            ax.text(x - half[name], y - 0.245, str(CARDS[name]), ha="center", va="center", fontsize=9, weight="bold",
+                    color="white", zorder=5)
 
-    def down(x0, y0, x1, y1, text, **place):
-        arrow(x0, y0 - 0.33, x1, y1 + 0.33, text, **place)
-
-    # embedding and linear layer 1
-    y = 0.0
-    for x, name in ((0, "Xb"), (3, "emb"), (6, "embcat"), (10, "hprebn")):
-        tensor(x, y, name)
-    for x, name in ((3, "C"), (9, "W1"), (11, "b1")):
-        tensor(x, y + 1.15, name)
-    along(0, 3, y, "look up")
-    along(3, 6, y, "view")
-    along(6, 10, y, "@ W1 + b1")
-    arrow(3, y + 0.82, 3, y + 0.33)
-    arrow(9, y + 0.82, 9.6, y + 0.33)
-    arrow(11, y + 0.82, 10.4, y + 0.33)
-
-    def detour(y, names, texts, last):
-        """A line with two detours below it: the shape that BatchNorm and softmax have in common."""
-        start, first, middle, wide, second, third, end = names
-        tensor(0, y, start, again=True)
-        for x, name in ((4, middle), (12, end)):
-            tensor(x, y, name)
-        tensor(2, y - 1.2, first)
-        for x, name in zip((6, 8, 10), (wide, second, third), strict=True):
-            tensor(x, y - 1.2, name) if name != "counts" else tensor(6.5, y, name)
-        along(0, 4, y, texts[0])
-        down(0.3, y, 1.6, y - 1.2, texts[1], dx=-0.12, dy=-0.08, ha="right")
-        arrow(2.4, y - 0.87, 3.6, y - 0.33)
-        if wide == "counts":
-            along(4, 6.5, y, texts[2])
-            along(6.5, 12, y, "×")
-            down(6.7, y, 7.6, y - 1.2, texts[3], dx=-0.12, dy=-0.08, ha="right")
+    def arrow(start, end, a, b, text="", dx=0.0, dy=-0.13):
+        (x0, y0), (x1, y1) = start, end
+        if y0 == y1:
+            x0, x1 = x0 + half[a], x1 - half[b]
         else:
-            along(4, 12, y, "×")
-            down(4.3, y, 5.6, y - 1.2, texts[2], dx=-0.12, dy=-0.08, ha="right")
-            along(6, 8, y - 1.2, "")
-            ax.text(7 * wide_by, y - 1.72, texts[3], ha="center", fontsize=7.2)
-        along(8, 10, y - 1.2, "")
-        ax.text(9 * wide_by, y - 1.72, texts[4], ha="center", fontsize=7.2)
-        arrow(10.4, y - 0.87, 11.6, y - 0.33)
-        tensor(15, y, last)
-        along(12, 15, y, texts[5])
+            down = 0.25 if y1 > y0 else -0.25
+            x0, x1 = x0 + 0.25 * (x1 - x0), x1 - 0.25 * (x1 - x0)
+            y0, y1 = y0 + down, y1 - down
+        ax.add_patch(FancyArrowPatch((x0, y0), (x1, y1), arrowstyle="->", mutation_scale=10, color="#4a5553",
+                                     shrinkA=0, shrinkB=1, zorder=1))
+        ax.text((x0 + x1) / 2 + dx, (y0 + y1) / 2 + dy, text, ha="center", va="center", fontsize=9.5)
 
-    # BatchNorm
-    y = -1.6
-    detour(y, ("hprebn", "bnmeani", "bndiff", "bndiff2", "bnvar", "bnvar_inv", "bnraw"),
-           ("−", "sum · 1/n", "square", "sum · 1/(n−1)", "power −½", ""), "hpreact")
-    for x, name in ((14.1, "bngain"), (15.9, "bnbias")):
-        tensor(x, y + 1.15, name)
-        arrow(x, y + 0.82, 15 + (x - 15) / 3, y + 0.33)
-    ax.text(13.5 * wide_by, y + 0.14, "× +", ha="center", va="center", fontsize=7.2)
-
-    # tanh and linear layer 2
-    y = -5.05
-    tensor(0, y, "hpreact", again=True)
-    for x, name in ((4, "h"), (10, "logits")):
-        tensor(x, y, name)
-    for x, name in ((9, "W2"), (11, "b2")):
-        tensor(x, y + 1.15, name)
-    along(0, 4, y, "tanh")
-    along(4, 10, y, "@ W2 + b2")
-    arrow(9, y + 0.82, 9.6, y + 0.33)
-    arrow(11, y + 0.82, 10.4, y + 0.33)
-
-    # cross entropy
-    y = -6.65
-    detour(y, ("logits", "logit_maxes", "norm_logits", "counts", "counts_sum", "counts_sum_inv", "probs"),
-           ("−", "max", "exp", "sum", "power −1", "log"), "logprobs")
-    tensor(15, y - 1.2, "loss")
-    down(15, y, 15, y - 1.2, "−mean at Yb", dx=-0.1, dy=0, ha="right")
-
-    for row, text in ((0, "embedding,\nlinear layer 1"), (-1.6, "BatchNorm"), (-5.05, "tanh,\nlinear layer 2"),
-                      (-6.65, "cross\nentropy")):
-        ax.text(-1.25, row, text, ha="right", va="center", fontsize=8.5, color="#4a5553")
-    for k, (face, edge, style, text) in enumerate((("#dbe9f6", BLUE, "-", "parameter"),
-                                                   ("#fff1d6", ORANGE, "-", "used twice"),
-                                                   ("white", GREY, "--", "from a row above"))):
-        ax.add_patch(FancyBboxPatch((-3.3, 1.4 - 0.42 * k), 0.3, 0.3, facecolor=face, edgecolor=edge, linestyle=style,
-                                    boxstyle="round,pad=0,rounding_size=0.05"))
-        ax.text(-2.85, 1.53 - 0.42 * k, text, va="center", fontsize=8)
-    ax.set(xlim=(-3.5, 18.7), ylim=(-8.5, 1.75))
+    top, seen = 0.0, set()
+    for part in names:
+        title, tall, places, arrows = PARTS[part]
+        places = {name: (x, y + 0.15) for name, (x, y) in places.items()}
+        ax.text(0.15, top + 0.15, title, va="center", fontsize=10.5, weight="bold", color="#4a5553")
+        for name, (x, y) in places.items():
+            tensor(x, top + y, name, again=name in seen)
+        for a, b, *text in arrows:
+            arrow((places[a][0], top + places[a][1]), (places[b][0], top + places[b][1]), a, b, *text)
+        seen |= places.keys()
+        top += tall
+    if len(names) > 1:
+        for k, (face, edge, style, text) in enumerate((("#dbe9f6", BLUE, "-", "parameter"),
+                                                       ("#fff1d6", ORANGE, "-", "used twice"),
+                                                       ("white", GREY, "--", "from a row above"))):
+            ax.add_patch(FancyBboxPatch((3.75, 0.38 + 0.27 * k), 0.22, 0.18, facecolor=face, edgecolor=edge,
+                                        linestyle=style, boxstyle="round,pad=0,rounding_size=0.04"))
+            ax.text(4.06, 0.47 + 0.27 * k, text, va="center", fontsize=9.5)
+    ax.set(xlim=(0, 9), ylim=(height, 0))
     ax.axis("off")
     return fig
 
 
 def broadcast():
     """Lecture 4: a broadcast goes back as a sum, and a sum as a broadcast."""
-    fig, ax = plt.subplots(figsize=(8, 4.1))
+    fig, ax = plt.subplots(figsize=(9, 4.3), layout="none")
+    ax.set_position([0, 0, 1, 1])
     shades = ["#dbe9f6", "#fff1d6", "#e5dcf3"]
 
-    def cells(x, y, texts):
+    def cells(x, y, texts, width):
         for i, row in enumerate(texts):
             for j, text in enumerate(row):
-                ax.add_patch(FancyBboxPatch((x + 0.8 * j - 0.36, y - 0.8 * i - 0.36), 0.72, 0.72, edgecolor=GREY,
-                                            facecolor=shades[i], boxstyle="round,pad=0,rounding_size=0.08"))
-                ax.text(x + 0.8 * j, y - 0.8 * i - 0.02, text, ha="center", va="center", fontsize=9)
+                ax.add_patch(FancyBboxPatch((x + (width + 0.05) * j, y + 0.41 * i), width, 0.36, edgecolor=GREY,
+                                            facecolor=shades[i], boxstyle="round,pad=0,rounding_size=0.05"))
+                ax.text(x + (width + 0.05) * j + width / 2, y + 0.41 * i + 0.185, text, ha="center", va="center",
+                        fontsize=10)
 
     def arrow(x0, x1, y, text):
         ax.add_patch(FancyArrowPatch((x0, y), (x1, y), arrowstyle="->", mutation_scale=12, color="#4a5553"))
-        ax.text((x0 + x1) / 2, y + 0.14, text, ha="center", va="bottom", fontsize=9)
+        ax.text((x0 + x1) / 2, y - 0.07, text, ha="center", va="bottom", fontsize=10)
 
-    column = [[f"$b_{i}$"] for i in (1, 2, 3)]
-    copies = [[f"$b_{i}$"] * 3 for i in (1, 2, 3)]
-    grid = [[f"$c_{{{i}{j}}}$" for j in (1, 2, 3)] for i in (1, 2, 3)]
-    d = [[f"$d_{{{i}{j}}}$" for j in (1, 2, 3)] for i in (1, 2, 3)]
-    sums = [[f"$s_{i}$"] for i in (1, 2, 3)]
-    ds = [[f"$d_{i}$"] for i in (1, 2, 3)]
-    for top, (left, right), (back, out), words in (
-            (0, (column, copies), (d, None), ("copy", "sum")),
-            (-4.1, (grid, sums), (ds, [[row[0]] * 3 for row in ds]), ("sum", "copy"))):
-        cells(0, top, left)
-        end = 0.8 * (len(left[0]) - 1)
-        arrow(end + 0.55, 4.3 - 0.5, top - 0.8, words[0])
-        cells(4.3, top, right)
-        cells(9.0, top, back)
-        end = 9.0 + 0.8 * (len(back[0]) - 1)
-        arrow(end + 0.55, 13.2 - (0.5 if out else 0.35), top - 0.8, words[1])
-        if out:
-            cells(13.2, top, out)
-        else:
-            for i in range(3):
-                ax.add_patch(FancyBboxPatch((12.95, top - 0.8 * i - 0.36), 3.0, 0.72, edgecolor=GREY,
-                                            facecolor=shades[i], boxstyle="round,pad=0,rounding_size=0.08"))
-                ax.text(14.45, top - 0.8 * i - 0.02, " + ".join(d[i]), ha="center", va="center", fontsize=9)
-    for x, text in ((-0.36, "on the way forward"), (8.64, "on the way back: the gradients")):
-        ax.text(x, 0.75, text, fontsize=10.5, weight="bold")
-    for y, text in ((-2.35, "Broadcast: $b_1$ goes to three places …"),
-                    (-6.45, "Sum: $s_1 = c_{11} + c_{12} + c_{13}$ …")):
-        ax.text(-0.36, y, text, fontsize=9.5, va="top")
-    for y, text in ((-2.35, "… so the gradients of the three places are added up."),
-                    (-6.45, "… so each summand gets the whole gradient of $s_1$.")):
-        ax.text(8.64, y, text, fontsize=9.5, va="top")
-    ax.axvline(7.55, color="#e3e8e7", linewidth=1.5)
-    ax.set(xlim=(-0.6, 16.3), ylim=(-7.0, 1.2), aspect="equal")
+    rows = (1, 2, 3)
+
+    def grid(form):
+        return [[form.format(i=i, j=j) for j in rows] for i in rows]
+
+    cells(0.2, 0.62, [[f"$b_{i}$"] for i in rows], 0.36)
+    arrow(0.62, 1.55, 1.21, "copy, × c")
+    cells(1.6, 0.62, grid("$c_{{{i}{j}}}\\,b_{i}$"), 0.6)
+    cells(4.25, 0.62, grid("$c_{{{i}{j}}}\\,d_{{{i}{j}}}$"), 0.68)
+    arrow(6.45, 6.95, 1.21, "sum")
+    cells(7.0, 0.62, [[" + ".join(f"$c_{{{i}{j}}}d_{{{i}{j}}}$" for j in rows)] for i in rows], 1.85)
+    cells(0.2, 2.82, grid("$c_{{{i}{j}}}$"), 0.42)
+    arrow(1.65, 2.45, 3.41, "sum")
+    cells(2.5, 2.82, [[f"$s_{i}$"] for i in rows], 0.36)
+    cells(4.25, 2.82, [[f"$d_{i}$"] for i in rows], 0.42)
+    arrow(4.75, 5.55, 3.41, "copy")
+    cells(5.6, 2.82, grid("$d_{i}$"), 0.42)
+    for x, text in ((0.2, "on the way forward"), (4.25, "on the way back, with d for what comes from above")):
+        ax.text(x, 0.3, text, fontsize=11, weight="bold", va="center")
+    for y, left, right in (
+            (2.02, "Broadcast: $b_1$ is used in three places …", "… so three gradients come back to it, and add up."),
+            (4.22, "Sum: $s_1 = c_{11} + c_{12} + c_{13}$ …", "… so each summand gets the whole gradient of $s_1$.")):
+        ax.text(0.2, y - 0.02, left, fontsize=10, va="center")
+        ax.text(4.25, y - 0.02, right, fontsize=10, va="center")
+    ax.axvline(4.0, color="#e3e8e7", linewidth=1.5)
+    ax.set(xlim=(0, 9), ylim=(4.4, 0))
+    ax.axis("off")
+    return fig
+
+
+def batchnorm_graph():
+    """Lecture 4, exercise 3: how three examples of one neuron meet in the mean and the variance, and nowhere else."""
+    fig, ax = plt.subplots(figsize=(9, 3.95), layout="none")
+    ax.set_position([0, 0, 1, 1])
+    places = {"$x_1$": (0.7, 0.85), "$x_2$": (0.7, 1.85), "$x_3$": (0.7, 2.85), r"$\mu$": (2.7, 0.5),
+              r"$\sigma^2$": (4.1, 3.15), r"$\hat{x}_1$": (5.9, 0.85), r"$\hat{x}_2$": (5.9, 1.85),
+              r"$\hat{x}_3$": (5.9, 2.85), "$y_1$": (7.9, 0.85), "$y_2$": (7.9, 1.85), "$y_3$": (7.9, 2.85)}
+    mean, var = r"$\mu$", r"$\sigma^2$"
+    arrows = [(mean, var)]
+    for i in (1, 2, 3):
+        x, hat = f"$x_{i}$", rf"$\hat{{x}}_{i}$"
+        arrows += [(x, mean), (x, var), (x, hat), (mean, hat), (var, hat), (hat, f"$y_{i}$")]
+    for start, end in arrows:
+        mine = start == "$x_2$"
+        ax.add_patch(FancyArrowPatch(places[start], places[end], arrowstyle="->", mutation_scale=12, shrinkA=17,
+                                     shrinkB=17, color=BLUE if mine else "#aab5b3", linewidth=2 if mine else 1.1,
+                                     zorder=2 if mine else 1))
+    for name, (x, y) in places.items():
+        joint = name in (mean, var)
+        ax.add_patch(Circle((x, y), 0.23, facecolor="#fff1d6" if joint else "#dbe9f6" if name == "$x_2$" else "white",
+                            edgecolor=ORANGE if joint else BLUE if name == "$x_2$" else GREY, linewidth=1.3, zorder=3))
+        ax.text(x, y + 0.01, name, ha="center", va="center", fontsize=12, zorder=4)
+    for x, text in ((0.7, "hprebn"), (5.9, "bnraw"), (7.9, "hpreact")):
+        ax.text(x, 0.3, text, ha="center", va="center", family="monospace", fontsize=10)
+    ax.text(2.35, 0.5, "mean", ha="right", va="center", fontsize=10)
+    ax.text(4.45, 3.3, "variance", ha="left", va="center", fontsize=10)
+    ax.text(6.9, 1.68, "× γ + β", ha="center", fontsize=10)
+    ax.text(0.3, 3.72, "Three examples of one neuron. In blue: the three places where $x_2$ is used.", va="center",
+            fontsize=10.5)
+    ax.set(xlim=(0, 9), ylim=(3.95, 0), aspect="equal")
     ax.axis("off")
     return fig
 
