@@ -278,14 +278,15 @@ def pairs(N, itos, *, title="", text=True, norm=None, ax=None):
     values = N.double().nan_to_num(0.0)
     top = max(values.max().item(), 1e-12)
     norm = norm or PowerNorm(0.5, 0, top)
-    ax.imshow(values.numpy(), cmap=plt.get_cmap("Blues", 12), norm=norm)
+    # under letters only the light blues, so that all of them can be black
+    blues = ListedColormap(plt.get_cmap("Blues")(np.linspace(0, 0.6 if text else 1, 12)))
+    ax.imshow(values.numpy(), cmap=blues, norm=norm)
     for i in range(side if text else 0):
         for j in range(side):
             v = N[i, j].item()
             shown = f"{v:.2f}" if v >= 0.1 else f"{v:.3f}"  # two digits that count
             shown = f"{v:.0f}" if v in (0, 1) or not N.is_floating_point() else shown.lstrip("0")
-            dark = norm(values[i, j].item()) > 0.8  # only there is white easier to read than black
-            colour = "white" if dark else "black" if v else "#7b8a88"
+            colour = "black" if v else "#7b8a88"
             for y, what in ((i - 0.2, itos[i] + itos[j]), (i + 0.22, shown)):
                 # in_layout=False: a layout that measures each of these texts takes seconds
                 ax.text(j, y, what, ha="center", va="center", color=colour, fontsize=8 - 0.5 * max(0, len(what) - 3),
@@ -301,42 +302,25 @@ def pairs(N, itos, *, title="", text=True, norm=None, ax=None):
     return ax
 
 
-def walk(P, itos, u):
-    """Draw a word from the rows of P with given random numbers: a Table of the steps taken.
-
-    P: probabilities, (V, V), rows sum to 1. u: numbers from 0 to 1, one a step. Each step takes the row of the
-    character before, lays its probabilities end to end from 0 to 1, and picks the character on whose stretch u falls
-    (inverse transform sampling). The walk ends with '.', or when u is used up.
-    """
-    rows, i = [], 0
-    for number in torch.as_tensor(u).tolist():
-        ends = P[i].double().cumsum(0)
-        j = min(int((number * ends[-1] >= ends).sum()), P[i].nonzero().max().item())  # 1 itself: the last stretch
-        rows.append([itos[i], number, itos[j], (ends[j] - P[i, j]).item(), ends[j].item(), P[i, j].item()])
-        if j == 0:
-            break
-        i = j
-    return Table(["given", "u", "drawn", "from", "to", "probability"], rows, digits=3)
-
-
 def sampling_walk(steps, P, itos, *, title="", ax=None):
-    """Draw the Table that walk() returns: each step's row of P as one bar from 0 to 1, and the stretch u fell on."""
+    """Names drawn by a walk through the rows of P (V, V): each step's row as one bar from 0 to 1, and where u fell.
+
+    steps: (ix, u, drawn) for each step: the row, the random number from 0 to 1, the character on whose piece it fell.
+    """
     ax = _axes(ax, (9, 0.9 + 0.62 * len(steps)))
-    stoi = {ch: i for i, ch in itos.items()}
-    for k, (given, u, drawn, start, end, p) in enumerate(steps.rows):
+    for k, (ix, u, drawn) in enumerate(steps):
         left = 0.0
-        for j, width in enumerate(P[stoi[given]].tolist()):
-            ax.add_patch(Rectangle((left, k - 0.3), width, 0.6, facecolor="#dbe9f6" if j % 2 else "#b8d4ec"))
-            if width > 0.022 and itos[j] != drawn:
-                ax.text(left + width / 2, k, itos[j], ha="center", va="center", color="#2a5d8f",
-                        weight="bold" if itos[j] == "." else "normal")
+        for j, width in enumerate(P[ix].tolist()):
+            colour = ORANGE if j == drawn else "#dbe9f6" if j % 2 else "#b8d4ec"
+            ax.add_patch(Rectangle((left, k - 0.3), width, 0.6, facecolor=colour))
+            if width > 0.022 or j == drawn:
+                ax.text(left + width / 2, k, itos[j], ha="center", va="center",
+                        color="black" if j == drawn else "#2a5d8f", weight="bold" if j in (0, drawn) else "normal")
             left += width
-        ax.add_patch(Rectangle((start, k - 0.3), max(end - start, 0.002), 0.6, facecolor=ORANGE))
-        ax.text((start + end) / 2, k, drawn, ha="center", va="center", weight="bold")
         ax.plot([u, u], [k - 0.45, k - 0.3], color=RED, linewidth=2)
         ax.text(u, k - 0.46, f"u = {u:.3f}", ha="center", va="bottom", color=RED, fontsize=SMALL)
-        ax.text(1.01, k, f"“{drawn}”, p = {p:.3f}", va="center")
-    ax.set_yticks(range(len(steps)), [f"after “{given}”" for given in steps["given"]])
+        ax.text(1.01, k, f"“{itos[drawn]}”, p = {P[ix, drawn]:.3f}", va="center")
+    ax.set_yticks(range(len(steps)), [f"after “{itos[ix]}”" for ix, _, _ in steps])
     ax.set(xlim=(0, 1.16), ylim=(len(steps) - 0.5, -0.75), title=title, xticks=[0, 0.25, 0.5, 0.75, 1],
            xlabel="probabilities of the next character, end to end")
     ax.spines[:].set_visible(False)
@@ -345,34 +329,18 @@ def sampling_walk(steps, P, itos, *, title="", ax=None):
     return ax
 
 
-def letter_losses(word, P, stoi):
-    """How surprised a bigram model is by a word, letter by letter: a Table of pair, probability, log, −log.
+def word_loss(word, probs, *, title="", ax=None):
+    """What a word costs a bigram model: a bar −log p a pair, p above it, the word's mean as a line.
 
-    P: probabilities, (V, V). A pair of probability 0 has the loss inf. Raises ValueError for a character that is not
-    in the vocabulary.
-    """
-    unknown = [ch for ch in word if ch not in stoi or ch == "."]
-    if unknown:
-        raise ValueError(f"The word {word!r} has the character {unknown[0]!r}, which this model has never seen. "
-                         f"It knows: {''.join(sorted(stoi.keys() - {'.'}))}")
-    rows = []
-    for a, b in zip("." + word, word + ".", strict=True):
-        p = P[stoi[a], stoi[b]].item()
-        log = math.log(p) if p > 0 else -math.inf
-        rows.append([a + b, p, log, 0.0 - log])
-    return Table(["pair", "probability", "log", "-log"], rows)
-
-
-def word_loss(table, *, title="", ax=None):
-    """Draw the Table of letter_losses(): a bar a pair, its probability above it, the word's mean loss as a line.
-
-    A pair of probability 0 has an infinite loss: a hatched arrow that leaves the page at the top, whatever its height.
+    probs: the probability of each pair, the word's start and end included: len(word) + 1 of them. A pair of
+    probability 0 has an infinite loss: a hatched arrow that leaves the page at the top, whatever its height.
     """
     ax = _axes(ax)
-    losses = table["-log"]
+    pairs_of = [a + b for a, b in zip("." + word, word + ".", strict=True)]
+    losses = [0.0 - math.log(p) if p > 0 else math.inf for p in probs]
     finite = [x for x in losses if math.isfinite(x)]
     top = max(finite, default=0.0) * 1.3 or 1.0
-    for k, (_, p, _, loss) in enumerate(table.rows):
+    for k, (p, loss) in enumerate(zip(probs, losses, strict=True)):
         if math.isfinite(loss):
             ax.bar(k, loss, color=BLUE)
             ax.text(k, loss + 0.015 * top, f"{p:.3f}".removeprefix("0"), ha="center", fontsize=SMALL)
@@ -385,28 +353,16 @@ def word_loss(table, *, title="", ax=None):
         mean = sum(losses) / len(losses)
         ax.axhline(mean, color="black", linestyle="--", linewidth=1)
         ax.text(len(losses) - 0.45, mean, f"mean {mean:.2f}", va="bottom", ha="right", fontsize=SMALL)
-    ax.set_xticks(range(len(losses)), table["pair"])
-    ax.set(title=title, xlabel="pair (above it: p)", ylabel="−log p (nats)", ylim=(0, top),
-           xlim=(-0.6, len(losses) - 0.4))
+    ax.set_xticks(range(len(losses)), pairs_of)
+    # as high as the highest of the axes that share it
+    ax.set(title=title, xlabel="pair (above it: p)", ylabel="−log p (nats)", xlim=(-0.6, len(losses) - 0.4),
+           ylim=(0, max([top] + [other.get_ylim()[1] for other in ax.get_shared_y_axes().get_siblings(ax)
+                                 if other is not ax and other.patches])))
     ax.grid(axis="x", visible=False)
     return ax
 
 
 # ----- lecture 1: the net ---------------------------------------------------------------------------------------------
-
-def one_hot(xenc, itos, *, title="", ax=None):
-    """One-hot vectors as an image: xenc (n, V), a row an example; the 1 of each is named by its character."""
-    ax = _axes(ax, (9, 0.8 + 0.3 * len(xenc)))
-    _one_hot_at(ax, xenc, 0, 0)
-    for k, i in enumerate(xenc.argmax(1).tolist()):
-        ax.text(i + 0.5, k + 0.5, "1", ha="center", va="center")
-    side = xenc.shape[1]
-    ax.set_xticks([i + 0.5 for i in range(side)], [itos[i] for i in range(side)])
-    ax.set_yticks([k + 0.5 for k in range(len(xenc))], [f"“{itos[i]}” = {i}" for i in xenc.argmax(1).tolist()])
-    ax.set(title=title, xlim=(0, side), ylim=(len(xenc), 0))
-    ax.tick_params(length=0)
-    return ax
-
 
 def _one_hot_at(ax, xenc, left, top):
     """Draw one-hot vectors with their upper left corner at (left, top), every entry 1 × 1."""
@@ -457,14 +413,6 @@ def one_hot_picks_row(xenc, W, itos, *, example=0, title="", ax=None):
                                  connectionstyle="angle,angleA=90,angleB=0,rad=8", **arrow))
     ax.set(title=title, xlim=(-2, at_W + side + 0.3), ylim=(tall + 0.2, -3), xticks=[], yticks=[])
     return ax
-
-
-def row_differences(P, Q, itos):
-    """Where two tables of probabilities (V, V) disagree most: a Table of every row's largest difference, sorted."""
-    gap, column = (P.detach().double() - Q.detach().double()).abs().max(1)
-    order = gap.argsort(descending=True, stable=True).tolist()
-    rows = [[itos[i], itos[column[i].item()], gap[i].item()] for i in order]
-    return Table(["after", "at", "difference"], rows)
 
 
 def rows_beside(P, Q, itos, rows, *, names=("P", "Q"), title="", ax=None):

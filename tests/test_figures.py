@@ -24,17 +24,13 @@ from mmutils.figures import (
     curves,
     difference,
     embedding_map,
-    letter_losses,
     loss_curve,
     lr_sweep,
-    one_hot,
     one_hot_picks_row,
     pairs,
-    row_differences,
     rows_beside,
     sampling_walk,
     smoothed,
-    walk,
     word_loss,
 )
 
@@ -96,9 +92,8 @@ FIGURES = {
     "loss_curve": lambda **more: loss_curve([3.0, 2.0, 1.0], window=2, floor=0.5, **more),
     "pairs": lambda **more: pairs(N, ITOS, **more),
     "pairs without text": lambda **more: pairs(P, ITOS, text=False, **more),
-    "sampling_walk": lambda **more: sampling_walk(walk(P, ITOS, [0.1, 0.9]), P, ITOS, **more),
-    "word_loss": lambda **more: word_loss(letter_losses("ab", P, STOI), **more),
-    "one_hot": lambda **more: one_hot(XENC, ITOS, **more),
+    "sampling_walk": lambda **more: sampling_walk([(0, 0.1, 1), (1, 0.9, 3)], P, ITOS, **more),
+    "word_loss": lambda **more: word_loss("ab", [0.75, 0.25, 0.5], **more),
     "one_hot_picks_row": lambda **more: one_hot_picks_row(XENC, W, ITOS, **more),
     "rows_beside": lambda **more: rows_beside(P, Q, ITOS, ".a", **more),
     "lr_sweep": lambda **more: lr_sweep(EXPONENTS, SWEEPS, **more),
@@ -395,107 +390,65 @@ def test_pairs_takes_any_table(table):
 
 # ----- walk -----------------------------------------------------------------------------------------------------------
 
-def test_a_walk_draws_the_character_on_whose_stretch_u_falls():
-    table = walk(P, ITOS, [0.5, 0.6, 0.3, 0.9])
-    assert table.headings == ["given", "u", "drawn", "from", "to", "probability"]
-    assert table["given"] == [".", "a", "b", "c"] and table["drawn"] == ["a", "b", "c", "."]
-    assert table["u"] == pytest.approx([0.5, 0.6, 0.3, 0.9])
-    assert table["from"] == [0, 0.5, 0.25, 0] and table["to"] == [0.75, 0.75, 1, 1]
-    assert table["probability"] == [0.75, 0.25, 0.75, 1]
+WALKED = [(0, 0.5, 1), (1, 0.6, 2), (2, 0.3, 3)]
 
 
-def test_a_walk_ends_with_the_dot_or_when_u_is_used_up():
-    assert walk(P, ITOS, [0.5, 0.1, 0.9, 0.9])["drawn"] == ["a", "."]
-    assert walk(P, ITOS, [0.5])["drawn"] == ["a"]
-    assert len(walk(P, ITOS, [])) == 0
-
-
-@pytest.mark.parametrize("u, drawn", [(0.0, "a"), (0.7499, "a"), (0.75, "b"), (0.8749, "b"), (0.875, "c"),
-                                      (0.99999994, "c")])
-def test_a_stretch_holds_its_start_and_not_its_end(u, drawn):
-    assert walk(P, ITOS, [u])["drawn"] == [drawn]
-
-
-@pytest.mark.parametrize("u", [0.0, 0.5, 0.99999994, 1.0])
-def test_a_walk_never_draws_what_is_impossible(u):
-    table = walk(torch.tensor([[0.0, 0.5, 0.5, 0.0]] * 4), ITOS, [u] * 3)
-    assert set(table["drawn"]) <= {"a", "b"} and set(table["probability"]) == {0.5}
-
-
-def test_many_walks_draw_as_often_as_the_probabilities_say():
-    u = torch.linspace(0, 1, 801)[:-1]
-    drawn = [walk(P, ITOS, [x])["drawn"][0] for x in u.tolist()]
-    assert [drawn.count(ch) / len(u) for ch in ".abc"] == pytest.approx(P[0].tolist(), abs=2e-3)
-
-
-def test_sampling_walk_draws_the_table():
-    table = walk(P, ITOS, [0.5, 0.6, 0.3])
-    ax = sampling_walk(table, P, ITOS)
+def test_sampling_walk_draws_the_steps():
+    ax = sampling_walk(WALKED, P, ITOS)
     chosen = boxes(ax, ORANGE)
-    assert [left for left, *_ in chosen] == table["from"]
-    assert [left + width for left, _, width, _ in chosen] == pytest.approx(table["to"])
-    assert [drawn.get_xdata()[0] for drawn in ax.lines] == table["u"]
+    assert [left for left, *_ in chosen] == [0, 0.5, 0.25]
+    assert [left + width for left, _, width, _ in chosen] == pytest.approx([0.75, 0.75, 1])
+    assert [drawn.get_xdata()[0] for drawn in ax.lines] == [u for _, u, _ in WALKED]
     shown = texts(ax)
-    for drawn, u, p in zip(table["drawn"], table["u"], table["probability"], strict=True):
-        assert drawn in shown and f"u = {u:.3f}" in shown and f"“{drawn}”, p = {p:.3f}" in shown
+    for ix, u, drawn in WALKED:
+        assert ITOS[drawn] in shown and f"u = {u:.3f}" in shown
+        assert f"“{ITOS[drawn]}”, p = {P[ix, drawn]:.3f}" in shown
     assert ticks(ax.yaxis) == ["after “.”", "after “a”", "after “b”"]
 
 
 def test_sampling_walk_lays_a_row_end_to_end():
-    ax = sampling_walk(walk(P, ITOS, [0.5]), P, ITOS)
-    row = boxes(ax)[:4]  # the chosen stretch lies on top of them
+    row = boxes(sampling_walk(WALKED[:1], P, ITOS))
     assert [width for _, _, width, _ in row] == P[0].tolist()
     assert [left for left, *_ in row] == [0, 0, 0.75, 0.875]
 
 
 def test_a_walk_of_no_steps_can_be_drawn():
-    sampling_walk(walk(P, ITOS, []), P, ITOS).figure.canvas.draw()
+    sampling_walk([], P, ITOS).figure.canvas.draw()
 
 
 # ----- a word's loss --------------------------------------------------------------------------------------------------
 
-def test_letter_losses_goes_through_the_word_pair_by_pair():
-    table = letter_losses("abc", P, STOI)
-    assert table.headings == ["pair", "probability", "log", "-log"]
-    assert table["pair"] == [".a", "ab", "bc", "c."] and table["probability"] == [0.75, 0.25, 0.75, 1]
-    assert table["-log"] == pytest.approx([-math.log(p) for p in table["probability"]])
-    assert table["log"] == [-loss for loss in table["-log"]]
-
-
-def test_an_impossible_pair_has_the_loss_inf():
-    table = letter_losses("aa", P, STOI)
-    assert table["pair"] == [".a", "aa", "a."] and table["probability"] == [0.75, 0, 0.5]
-    assert table["log"][1] == -math.inf and table["-log"][1] == math.inf
-    assert "inf" in repr(table)
-
-
-@pytest.mark.parametrize("word, ch", [("axb", "x"), ("a.b", "."), ("Ab", "A"), ("a b", " ")])
-def test_an_unknown_character_is_told_with_the_word_and_what_is_known(word, ch):
-    with pytest.raises(ValueError) as raised:
-        letter_losses(word, P, STOI)
-    assert repr(word) in str(raised.value) and repr(ch) in str(raised.value) and "abc" in str(raised.value)
+def probs(word):
+    """What P gives to each pair of a word."""
+    return [P[STOI[a], STOI[b]].item() for a, b in zip("." + word, word + ".", strict=True)]
 
 
 def test_a_certain_pair_loses_nothing():
-    table = letter_losses("", torch.eye(4), STOI)
-    assert "-0.0000" not in repr(table)
-    word_loss(table).figure.canvas.draw()
+    ax = word_loss("", [1.0])
+    assert [height for *_, height in boxes(ax, BLUE)] == [0]
+    assert not any("-" in text for text in texts(ax))
+    ax.figure.canvas.draw()
 
 
-def test_word_loss_draws_the_table_and_its_mean():
-    table = letter_losses("abc", P, STOI)
-    ax = word_loss(table)
-    assert [height for *_, height in boxes(ax, BLUE)] == table["-log"]
-    assert ticks(ax.xaxis) == table["pair"]
+def test_word_loss_draws_each_pair_and_the_mean():
+    ax = word_loss("abc", probs("abc"))
+    losses = [-math.log(p) for p in (0.75, 0.25, 0.75, 1)]
+    assert [height for *_, height in boxes(ax, BLUE)] == pytest.approx(losses)
+    assert ticks(ax.xaxis) == [".a", "ab", "bc", "c."]
     *above, mean = texts(ax)
-    assert all(float(text) == pytest.approx(p, abs=5.1e-4) for p, text in zip(table["probability"], above, strict=True))
-    wanted = sum(table["-log"]) / 4
+    assert all(float(text) == pytest.approx(p, abs=5.1e-4) for p, text in zip(probs("abc"), above, strict=True))
+    wanted = sum(losses) / 4
     assert float(mean.removeprefix("mean ")) == pytest.approx(wanted, abs=5e-3)
-    assert any(list(drawn.get_ydata()) == [wanted] * 2 for drawn in ax.lines)
+    assert any(list(drawn.get_ydata()) == pytest.approx([wanted] * 2) for drawn in ax.lines)
+
+
+def test_word_loss_asks_a_probability_for_each_pair():
+    with pytest.raises(ValueError):
+        word_loss("abc", [0.5, 0.5])
 
 
 def test_word_loss_marks_an_impossible_pair_and_draws_no_mean():
-    ax = word_loss(letter_losses("aa", P, STOI))
+    ax = word_loss("aa", probs("aa"))
     assert len(boxes(ax, BLUE)) == 2 and len(arrows(ax)) == 1
     assert sum("p = 0" in text for text in texts(ax)) == 1 and not any("mean" in text for text in texts(ax))
     assert all(math.isfinite(height) for *_, height in boxes(ax)) and not ax.lines
@@ -511,7 +464,7 @@ def arrows(ax):
 def test_every_infinite_loss_leaves_the_page_at_the_same_height():
     """Higher than each finite bar, whatever the other losses are, and whatever limits the axes get."""
     for word in ("aa", "caa", "bb"):
-        ax = word_loss(letter_losses(word, P, STOI))
+        ax = word_loss(word, probs(word))
         _, top = ax.get_ylim()
         assert arrows(ax) == pytest.approx([0.94] * len(arrows(ax))) and arrows(ax)
         assert all(height < 0.94 * top for *_, height in boxes(ax, BLUE))
@@ -519,19 +472,20 @@ def test_every_infinite_loss_leaves_the_page_at_the_same_height():
         assert arrows(ax) == pytest.approx([0.94] * len(arrows(ax)))
 
 
+@pytest.mark.parametrize("words", [["a", "abca"], ["abca", "a"]])
+def test_words_beside_each_other_share_the_higher_axis(words):
+    alone = max(word_loss(word, probs(word)).get_ylim()[1] for word in words)
+    _, axes = plt.subplots(1, 2, sharey=True)
+    for ax, word in zip(axes, words, strict=True):
+        word_loss(word, probs(word), ax=ax)
+    assert axes[0].get_ylim() == axes[1].get_ylim() == (0, alone)
+
+
 def test_word_loss_takes_a_word_of_impossible_pairs_only():
-    word_loss(letter_losses("b", torch.zeros(4, 4), STOI)).figure.canvas.draw()
+    word_loss("b", [0.0, 0.0]).figure.canvas.draw()
 
 
 # ----- the net --------------------------------------------------------------------------------------------------------
-
-def test_one_hot_names_the_1_of_each_row():
-    ax = one_hot(XENC, ITOS)
-    assert ax.images[0].get_array().tolist() == XENC.tolist()
-    assert [text.get_position() for text in ax.texts] == [(2.5, 0.5), (0.5, 1.5), (3.5, 2.5)]
-    assert texts(ax) == ["1"] * 3
-    assert ticks(ax.xaxis) == list(".abc") and ticks(ax.yaxis) == ["“b” = 2", "“.” = 0", "“c” = 3"]
-
 
 @pytest.mark.parametrize("weights", [W, W.clone().requires_grad_(), torch.zeros(4, 4)])
 @pytest.mark.parametrize("example, picked", [(0, 2), (1, 0), (2, 3)])
@@ -546,14 +500,6 @@ def test_one_hot_picks_row_frames_the_row_that_comes_out(weights, example, picke
     assert [first - tops[0], row - tops[1], last - tops[2]] == [example, picked, example]
     assert ITOS[picked] in texts(ax)
     assert {"xenc (3, 4)", "W (4, 4)", "logits = xenc @ W (3, 4)"} <= set(texts(ax))
-
-
-def test_row_differences_sorts_the_rows_by_their_largest_difference():
-    table = row_differences(P, Q, ITOS)
-    assert table.headings == ["after", "at", "difference"]
-    assert dict(zip(table["after"], table["at"], strict=True)) == {"c": ".", ".": "a", "b": "c", "a": "."}
-    assert table["difference"] == [0.75, 0.5, 0.5, 0.25] and table["after"] == ["c", ".", "b", "a"]
-    assert row_differences(P, P.clone().requires_grad_(), ITOS)["difference"] == [0, 0, 0, 0]
 
 
 def test_rows_beside_draws_both_rows_to_one_scale():
