@@ -425,25 +425,20 @@ def most_likely(model, n, longest, *, prefix=(), device="cpu"):
     less probable than the n words found: what they lead to is less probable still.
     """
     model.eval()
-    beams, log_p, found, width = torch.tensor([[0, *prefix]]), torch.zeros(1), [], max(200, 20 * n)
+    beams, log_p, found = torch.tensor([[0, *prefix]]), torch.zeros(1), []
     while len(beams) and beams.shape[1] <= longest + 1:
-        best, which = torch.empty(0), torch.empty(0, dtype=torch.int64)
-        rows = max(1, PLACES // beams.shape[1])                             # so many at once, for the memory
-        for start in range(0, len(beams), rows):
-            some = beams[start:start + rows]
-            logits = model.following(some.to(device), {})
-            scores = log_p[start:start + rows, None] + logits.log_softmax(1).cpu()          # (rows, V)
-            found += zip(scores[:, 0].tolist(), some[:, 1:].tolist(), strict=True)
-            found = sorted(found, key=lambda pair: -pair[0])[:n]
-            scores[:, 0] = -math.inf                                        # these have ended
-            top = scores.flatten().topk(min(width, scores.numel()))
-            best = torch.cat([best, top.values])
-            which = torch.cat([which, top.indices + start * scores.shape[1]])
-            best, kept = best.topk(min(width, len(best)))
-            which = which[kept]
-        hopeful = best > (found[-1][0] if len(found) == n else -math.inf)
-        log_p, which = best[hopeful], which[hopeful]
-        beams = torch.cat([beams[which // logits.shape[1]], which[:, None] % logits.shape[1]], 1)
+        portions = beams.split(max(1, PLACES // beams.shape[1]))            # for the memory
+        logits = torch.cat([model.following(some.to(device), {}).cpu() for some in portions])
+        V = logits.shape[1]
+        scores = log_p[:, None] + logits.log_softmax(1)                     # (beams, V)
+        found += zip(scores[:, 0].tolist(), beams[:, 1:].tolist(), strict=True)
+        found = sorted(found, key=lambda pair: -pair[0])[:n]
+        scores[:, 0] = -math.inf                                            # these have ended
+        width = max(n, min(max(200, 20 * n), 2**22 // V))
+        log_p, which = scores.flatten().topk(min(width, scores.numel()))
+        hopeful = log_p > (found[-1][0] if len(found) == n else -math.inf)
+        log_p, which = log_p[hopeful], which[hopeful]
+        beams = torch.cat([beams[which // V], which[:, None] % V], 1)
     return [(word, math.exp(score)) for score, word in found]
 
 
@@ -584,13 +579,13 @@ def signals():
         stop.asked = True
 
     def answer():
-        said = not tells()
+        pressed = 0
         while number := os.read(reading, 1):                                # of a signal; nothing when it is closed
-            if number[0] in before and not said:
-                said = True
+            pressed += number[0] in before
+            if pressed == 1 and number[0] in before and tells():
                 with contextlib.suppress(OSError):                          # the terminal is gone
                     tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", sys.stderr)
-            elif number[0] == signal.SIGINT and not dist.is_initialized():
+            elif pressed > 1 and number[0] == signal.SIGINT and not dist.is_initialized():
                 os._exit(130)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -774,7 +769,7 @@ class Run:
         """A loss that is a number: with that this run may be saved, and the one that it replaces is set aside."""
         if not math.isfinite(loss):
             raise Problem(f"the loss is {loss} at step {self.step}: training has diverged. Take a smaller "
-                          f"--learning-rate. Nothing of this was saved.")
+                          f"--learning-rate. This was not saved.")
         if self.replaces:
             self.replaces, self.aside = False, Path(tempfile.mkdtemp(prefix="before-", dir=self.work_dir))
             for path in self.work_dir / CHECKPOINT, self.work_dir / LOG:
@@ -810,8 +805,10 @@ class Run:
 
 
 def tells():
-    """Whether this process prints and saves: of several, started by torchrun, only the first does."""
-    return os.environ.get("WORLD_SIZE") in (None, "", "1") or os.environ.get("RANK", "0") == "0"
+    """Whether this process prints and saves: of several only the first does."""
+    if dist.is_initialized():
+        return dist.get_rank() == 0
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"             # torchrun sets both
 
 
 def number(kind, low, *, above=False, also=None):
@@ -839,13 +836,13 @@ def parse(argv):
     parser = argparse.ArgumentParser(
         prog="makemore.py", description="Makes more of the words in a list.", allow_abbrev=False,
         epilog="What is not given comes from the recipe of the type: the table at the head of this file.")
-    group = parser.add_argument_group("files")
-    add = group.add_argument
+    files = parser.add_argument_group("files")
+    add = files.add_argument
     add("-i", "--input-file", type=path, help="text with one word a line (left out: the lecture's list of names)")
     add("-o", "--work-dir", type=path, default="out", help="folder for the checkpoint and the log (out)")
     add("--split", choices=["lecture", "makemore", "all"], help="80/10/10 as in the notebooks (default); Karpathy's "
         "last 1,000 for test; all words for training")
-    add = group.add_mutually_exclusive_group().add_argument
+    add = files.add_mutually_exclusive_group().add_argument
     add("--resume", action="store_true", help="go on with the run in the work directory")
     add("--sample-only", action="store_true", help="only sample, from the best weights there")
     add("--overwrite", action="store_true", help="begin anew there; the run that was there is deleted as soon as this "

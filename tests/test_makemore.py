@@ -199,10 +199,13 @@ class Fork:
 
     def __init__(self, parent, folder, argv, first=""):
         self.parent, self.folder, self.code = parent, folder, None
+        for name in "out.txt", "err.txt":
+            (folder / name).write_text("")
         job = {"folder": str(folder), "argv": [str(arg) for arg in argv], "first": first, "patience": PATIENCE}
         parent.stdin.write(json.dumps(job) + "\n")
         parent.stdin.flush()
         self.pid = int(parent.stdout.readline())
+        assert self.pid > 1     # not the exit code of a run that nobody has waited for
 
     def rows(self, work_dir):
         """How many rows its log has by now."""
@@ -216,7 +219,8 @@ class Fork:
             time.sleep(0.001)
 
     def signal(self, number):
-        os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):       # it has ended
+            os.kill(self.pid, number)
 
     def wait(self):
         if self.code is None:
@@ -874,20 +878,6 @@ def test_a_checkpoint_holds_all_that_a_run_needs(folder, program):
     assert not list(Path("names").glob("*.part"))
 
 
-def test_ctrl_c_in_a_terminal_saves_and_samples(folder, program, fork):
-    train(program, "--type", "transformer", *RUN, "--max-steps", 60, out="whole")
-    running = fork("-i", "names.txt", "-o", "names", "--type", "transformer", *RUN, "--max-steps", 60,
-                   first=SLOWLY.format(seconds=0.03))
-    running.wait_for_rows("names", 2)
-    running.signal(signal.SIGINT)
-    stopped = running.wait()
-    assert (stopped.code, stopped.err) == (0, STOPPING)
-    step = checkpoint("names")["step"]
-    assert 10 <= step < 60 and f"interrupted at step {step}" in stopped.out and len(sampled(stopped.out)) == 3
-    train(program, "--resume")
-    assert same(checkpoint("names"), checkpoint("whole"))
-
-
 def test_without_an_end_it_trains_until_ctrl_c_and_can_go_on(folder, fork):
     flags = ["-i", "names.txt", "-o", "names", "--type", "bow", *RUN, "--max-steps", "-1"]
     for _ in range(2):
@@ -903,25 +893,6 @@ def test_without_an_end_it_trains_until_ctrl_c_and_can_go_on(folder, fork):
         flags = [*shlex.split(how), "--num-samples", "3"]           # as it says itself
         assert len(sampled(stopped.out)) == 3 and set(losses(stopped.out)) == {"train", "val", "test"}
     assert len(steps_logged("names")) >= 10
-
-
-def test_killed_at_any_moment_a_run_can_go_on_and_ends_as_one_never_killed(folder, fork, program):
-    flags = ["--type", "lstm", *RUN, "--max-steps", 100, "--eval-every", 1]
-    train(program, *flags, out="whole")
-    g, begun = random.Random(4), 0
-    for _ in range(5):
-        running = fork("-i", "names.txt", "-o", "names", *flags, *(["--resume"] if begun else []),
-                       first=SLOWLY.format(seconds=0.005))
-        running.wait_for_rows("names", begun + g.randint(1, 6))
-        time.sleep(g.uniform(0, 0.02))
-        running.signal(signal.SIGKILL)
-        assert running.wait().code == -signal.SIGKILL, running.err
-        reached = checkpoint("names")["step"]
-        assert begun < reached + 1 <= 100
-        begun = reached
-    train(program, "--resume")
-    assert same(checkpoint("names"), checkpoint("whole"))
-    assert steps_logged("names") == list(range(1, 101))
 
 
 MOMENTS = {  # the fifth file that is written: the log, and then the checkpoints of the steps 2, 4, 6, 8
@@ -1028,7 +999,7 @@ def test_a_damaged_log_does_not_keep_a_run_from_going_on(folder, program, damage
 def test_a_reader_that_has_enough_is_no_error(folder, program):
     train(program, "--type", "bigram", *RUN)
     command = [sys.executable, str(Path(makemore.__file__).resolve()), "-o", "names", "--sample-only",
-               "--num-samples", "40000"]
+               "--num-samples", "20000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout.readline() == "Sampling:\n"
         running.stdout.close()
@@ -1109,16 +1080,17 @@ def test_a_list_called_log_csv_in_the_work_directory_is_not_overwritten(folder, 
     assert checkpoint("own")["step"] == 20
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_run_that_is_ended_from_outside_saves_as_with_ctrl_c(folder, program, fork, number):
-    flags = ["--type", "gru", *RUN, "--max-steps", 60]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_stopped_from_outside_saves_and_samples(folder, program, fork, number):
+    flags = ["--type", "transformer", *RUN, "--max-steps", 60]
     train(program, *flags, out="whole")
     running = fork("-i", "names.txt", "-o", "names", *flags, first=SLOWLY.format(seconds=0.01))
-    running.wait_for_rows("names", 1)
+    running.wait_for_rows("names", 2)
     running.signal(number)
     ended = running.wait()
-    assert (ended.code, ended.err) == (0, STOPPING) and "interrupted at step" in ended.out
-    assert 5 <= checkpoint("names")["step"] < 60
+    assert (ended.code, ended.err) == (0, STOPPING) and len(sampled(ended.out)) == 3
+    step = checkpoint("names")["step"]
+    assert 10 <= step < 60 and f"interrupted at step {step}" in ended.out
     train(program, "--resume")
     assert same(checkpoint("names"), checkpoint("whole"))
 
@@ -1226,7 +1198,7 @@ def test_a_log_that_is_a_folder_does_not_end_a_run(folder, program):
 
 
 def random_kills(n, seed, fork, flags):
-    """Kill a run n times, at random moments, half of them within a save, until it is done; give how often."""
+    """Kill a run n times, at random moments, half of them within a save."""
     g, begun, saved = random.Random(seed), 0, False
     for _ in range(n):
         number = g.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -1246,8 +1218,6 @@ def random_kills(n, seed, fork, flags):
             step = checkpoint("names")["step"]
             assert step >= begun
             begun = step
-        assert saved or not begun
-    return begun
 
 
 MOMENT = """
@@ -1272,7 +1242,7 @@ os.replace = replace
 
 
 def test_whatever_kills_it_and_when_there_is_a_checkpoint_and_it_ends_as_one_never_killed(
-        folder, fork, program, kills=12, steps=150, seed=7):
+        folder, fork, program, kills=12, steps=300, seed=7):
     flags = ["--type", "lstm", *RUN, "--max-steps", steps, "--eval-every", 25, "--num-samples", 0]
     train(program, *flags, out="whole")
     random_kills(kills, seed, fork, flags)
@@ -1424,12 +1394,19 @@ def test_an_environment_that_torchrun_did_not_make_is_told(folder, program, monk
         told(program("-i", "names.txt", "-o", "names"), "names holds a run")
 
 
+LITTLE_MEMORY = """
+import resource
+limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + 2**29
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+"""
+
+
 @pytest.mark.parametrize("flags", ["--n-embd 65536", "--type mlp --n-embd2 2147483647", "--type lstm --n-hidden 300000",
-                                   "--type mlp --block-size 2147483647", "-b 100000 --n-embd 256"])
+                                   "--type mlp --block-size 2147483647", "-b 100000"])
 def test_too_little_memory_is_told_with_what_to_change(folder, fork, flags):
     write_list(folder / "names.txt", some_words(10_000, longest=20))
     ended = fork("-i", "names.txt", "-o", "names", *flags.split(),
-                 first="import resource; resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))").wait()
+                 first=LITTLE_MEMORY).wait()
     told(ended, "not enough memory", "--n-embd", "--batch-size", "--most-likely")
 
 
@@ -1582,8 +1559,8 @@ def test_a_damaged_or_foreign_checkpoint_is_told(bad, name):
 def test_a_checkpoint_cut_or_changed_anywhere_is_told_or_is_as_it_was(prepared, tmp_path):
     good = (prepared / "names/model.pt").read_bytes()
     state, path, g = checkpoint(prepared / "names"), tmp_path / "model.pt", random.Random(1)
-    damaged = [good[:g.randrange(len(good))] for _ in range(60)] + [g.randbytes(g.randrange(400)) for _ in range(300)]
-    for _ in range(200):
+    damaged = [good[:g.randrange(len(good))] for _ in range(30)] + [g.randbytes(g.randrange(400)) for _ in range(150)]
+    for _ in range(100):
         i = g.randrange(len(good))
         damaged.append(good[:i] + bytes([good[i] ^ 1 << g.randrange(8)]) + good[i + 1:])
     refused = 0
@@ -1593,7 +1570,7 @@ def test_a_checkpoint_cut_or_changed_anywhere_is_told_or_is_as_it_was(prepared, 
             assert same(makemore.load(path), state)  # some bytes only fill gaps
         except makemore.Problem:
             refused += 1
-    assert refused > 400
+    assert refused > 200
 
 
 WHOLE, FROM_0, FRACTION = ["0", "-2", "1.5", "1e3"], ["-2", "1.5", "1e3"], ["-0.5", "-2"]
