@@ -5,7 +5,7 @@
     python makemore.py -o words --sample-only       more words from what was trained
 
 Every model of the course is here, from a table of bigrams to a Transformer, in one file to be read from top to bottom:
-settings and recipes, the models, the data, sampling, checkpoints, training, the command line. The ideas and the flags
+settings and recipes, the models, the data, sampling, what keeps a run safe, training, the command line. The ideas and the flags
 are those of Andrej Karpathy's makemore; the code is ours.
 """
 
@@ -512,7 +512,7 @@ class Log:
         if self.step is not None:                       # the first row: what there is of later steps is done again
             if path.exists() and not is_log(path):
                 raise ValueError("it is no log of this program")
-            lines = path.read_text(errors="replace").splitlines()[1:] if path.exists() and self.step else []
+            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
             kept = [line for line in lines if line.count(",") == 3 and line.split(",")[0].isdecimal()
                     and int(line.split(",")[0]) <= self.step]
             write_whole(path, "\n".join([HEADER, *kept, ""]).encode())
@@ -557,9 +557,8 @@ def finds_a_run(work_dir, overwrite):
     """Whether there is a run in the work directory already. A new one is refused then, without `overwrite`."""
     what = "the log of a run" if is_log(work_dir / LOG) else ""
     if (work_dir / CHECKPOINT).exists():
-        state = load(work_dir / CHECKPOINT)
-        what = f"a run ({state['settings']['type']}, step {state['step']:,}, best loss {state['best_loss']:.4f})" \
-            if state["step"] else ""                                        # untrained, it is nothing to keep
+        state = load(work_dir / CHECKPOINT)                                 # untrained, it is nothing to keep
+        what = f"a run ({state['settings']['type']}, step {state['step']:,})" if state["step"] else ""
     if what and not overwrite:
         raise Problem(f"{work_dir} holds {what}. Go on with it with --resume, take another work directory with -o, or "
                       f"give it up with --overwrite.")
