@@ -5,8 +5,8 @@
     python makemore.py -o words --sample-only       more words from what was trained
 
 Every model of the course is here, from a table of bigrams to a Transformer, in one file to be read from top to bottom:
-settings and recipes, the models, the data, sampling, what keeps a run safe, training, the command line. The ideas and the flags
-are those of Andrej Karpathy's makemore; the code is ours.
+settings and recipes, the models, the data, sampling, what keeps a run safe, training, the command line. The ideas and
+the flags are those of Andrej Karpathy's makemore; the code is ours.
 """
 
 import argparse
