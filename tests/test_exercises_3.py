@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmutils import build_dataset, build_vocabulary, split_words
-from mmutils.exercises.lecture3 import e01_zeros, e02_fold
+from mmutils import build_dataset, build_vocabulary, figures, split_words
+from mmutils.exercises.lecture3 import ILLNESSES, e01_zeros, e02_fold, e03_diagnosis, patients
 
 NAMES = ("C", "W1", "b1", "W2", "b2")
 
@@ -625,3 +625,98 @@ def test_e02_says_no_to_a_fold_that_is_wrong_with_a_bias_only_or_without_only(wr
 @pytest.mark.parametrize("answer", [3, "fold", torch.zeros(6, 8), (torch.zeros(6, 8), torch.zeros(8)), {}], ids=str)
 def test_e02_wants_a_function(wrong, answer):
     wrong("must be a function: fold_mine(linear, norm) returns (weight, bias)", e02_fold, answer)
+
+
+# ----- E03 ------------------------------------------------------------------------------------------------------------
+
+DIAGNOSES = {"A": "learning rate too high", "B": "weights too small", "C": "dead neurons", "D": "last layer too small",
+             "E": "weights too large", "F": "learning rate too low"}
+
+
+@pytest.fixture(scope="module")
+def six(own_words):
+    return patients(own_words)
+
+
+def outs(net, limit=0.97):
+    """Of each tanh layer: std, share of saturated outputs, share of neurons that are saturated for every example."""
+    layers = [layer.out for layer in net.layers[1::2]]
+    full = [out.abs() > limit for out in layers]
+    return ([out.std().item() for out in layers], [f.float().mean().item() for f in full],
+            [f.all(0).float().mean().item() for f in full])
+
+
+def updates(net):
+    """log10(update:data) of the weight matrices, the embeddings left out, a row a step."""
+    return torch.tensor([row[1::2] for row in net.ud])
+
+
+def test_every_patient_has_what_the_four_pictures_take(six, clean_figures):
+    assert list(six) == list("ABCDEF")
+    for net in six.values():
+        axes = figures.four_pictures(net.layers, net.parameters, net.ud)
+        assert axes.shape == (2, 2)
+
+
+def test_every_patient_has_its_illness_and_no_other(six):
+    for letter, net in six.items():
+        stds, full, dead = outs(net)
+        rates = updates(net)
+        hidden, last = rates[:, :-1], rates[:, -1]
+        assert (hidden.mean() > -1.7) == (letter == "A")
+        assert (stds[-1] < 0.3) == (letter == "B")
+        assert (max(dead) > 0.3 and min(dead) < 0.05) == (letter == "C")
+        assert (last[0] - hidden[0].mean() > 2) == (letter == "D")
+        assert letter == "A" or (min(full) > 0.3) == (letter == "E")
+        assert (hidden.mean() < -3.5) == (letter == "F")
+
+
+def test_patients_leave_the_readers_random_numbers_alone(own_words):
+    state = torch.get_rng_state()
+    one, two = patients(own_words), patients(own_words)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(one["C"].parameters, two["C"].parameters, strict=True))
+
+
+@pytest.mark.parametrize("answer", [None, ..., [], [None] * 6], ids=str)
+def test_an_empty_answer_to_e03_is_not_tried_yet(verdict, answer):
+    result, told = verdict(e03_diagnosis, answer)
+    assert result is None and told.startswith("E03: not tried yet")
+
+
+@pytest.mark.parametrize("answer", [
+    DIAGNOSES, {letter.lower(): illness.upper() for letter, illness in DIAGNOSES.items()},
+    {f" {letter} ": illness + " " for letter, illness in reversed(DIAGNOSES.items())}],
+    ids=["as it is", "case", "blanks"])
+def test_e03_says_yes(right, answer):
+    assert "All six" in right(e03_diagnosis, answer)
+
+
+@pytest.mark.parametrize("letter", DIAGNOSES)
+def test_e03_names_who_is_wrong_and_where_to_look_but_not_the_illness(verdict, letter):
+    for illness in set(ILLNESSES) - {DIAGNOSES[letter]}:
+        result, told = verdict(e03_diagnosis, DIAGNOSES | {letter: illness})
+        assert result is False and told.startswith(f"E03: not yet. 5 of 6 are right. {letter}: ")
+        assert "picture" in told and not any(name in told for name in ILLNESSES)
+
+
+def test_e03_tells_of_all_that_are_wrong(wrong):
+    wrong(["4 of 6 are right", "A: ", "F: "], e03_diagnosis, DIAGNOSES | {"A": DIAGNOSES["F"], "F": DIAGNOSES["A"]})
+    wrong("0 of 6 are right", e03_diagnosis, dict(zip(DIAGNOSES, [*DIAGNOSES.values()][1:] + ["no nonlinearity"],
+                                                      strict=True)))
+
+
+@pytest.mark.parametrize("telling, answer", {
+    "one missing": (["without a diagnosis: F", "The others are right"], dict([*DIAGNOSES.items()][:-1])),
+    "one None": (["without a diagnosis: B", "The others are right"], DIAGNOSES | {"B": None}),
+    "nothing": ("without a diagnosis: A, B, C, D, E, F", {}),
+    "a seventh": ("there is no patient 'G'", DIAGNOSES | {"G": "dead neurons"}),
+    "another word": (["A has 'measles'", "none of the illnesses: dead neurons, "], DIAGNOSES | {"A": "measles"}),
+    "a list for one": ("none of the illnesses", DIAGNOSES | {"A": ["dead neurons"]}),
+    "a list": ("must be a dict", list(DIAGNOSES.values())), "a str": ("must be a dict", "dead neurons"),
+    "a number": ("must be a dict", 3), "a set": ("must be a dict", set(DIAGNOSES.values())),
+    "a function": ("must be a dict", fails), "a tensor": ("must be a dict", torch.zeros(6)),
+    "pairs": ("must be a dict", [*DIAGNOSES.items()]), "the nets": ("none of the illnesses", {"A": torch.nn.Linear}),
+}.values())
+def test_e03_says_no(wrong, telling, answer):
+    wrong(telling, e03_diagnosis, answer)

@@ -195,7 +195,7 @@ def patients(words):
 def _patient(illness, X, Y, side, n_steps=50):
     g = torch.Generator().manual_seed(2147483647)
     gain = {"weights too small": 0.5, "weights too large": 3.0}.get(illness, 5 / 3)
-    rate = {"learning rate too low": 0.001, "learning rate too high": 2.0}.get(illness, 0.1)
+    rate = {"learning rate too low": 0.001, "learning rate too high": 1.0}.get(illness, 0.1)
     C, layers, fan_in = torch.randn((side, 10), generator=g), [], 30
     for _ in range(5):
         layers += [Linear(fan_in, 100, g), Tanh()]
@@ -234,17 +234,16 @@ def e03_diagnosis(diagnosis, found):
     """E03 of lecture 3: diagnosis is a dict of letter → illness, one of ILLNESSES for each of the six patients."""
     if not isinstance(diagnosis, dict):
         return f'diagnosis_mine must be a dict of letter to illness: {{"A": "{ILLNESSES[0]}", …}}.'
-    answer = {str(letter).strip().upper(): illness for letter, illness in diagnosis.items()}
+    answer = {str(letter).strip().upper(): illness for letter, illness in diagnosis.items() if illness is not None}
     if unknown := sorted(answer.keys() - _PATIENTS.keys()):
         return f"there is no patient {unknown[0]!r}; there are A to F."
     for letter, illness in answer.items():
         if not isinstance(illness, str) or illness.strip().lower() not in ILLNESSES:
             return f"{letter} has {illness!r}, which is none of the illnesses: {', '.join(ILLNESSES)}."
     wrong = [letter for letter, illness in sorted(answer.items()) if illness.strip().lower() != _PATIENTS[letter][0]]
-    missing = sorted(_PATIENTS.keys() - answer.keys())
     if wrong:
         looks = " ".join(f"{letter}: {_PATIENTS[letter][1]}." for letter in wrong).replace("?.", "?")
         return f"{len(answer) - len(wrong)} of {len(_PATIENTS)} are right. {looks}"
-    if missing:
-        return f"right so far. Still without a diagnosis: {', '.join(missing)}."
+    if missing := sorted(_PATIENTS.keys() - answer.keys()):
+        return f"without a diagnosis: {', '.join(missing)}." + " The others are right." * bool(answer)
     found.append("All six have the illness that you name.")
