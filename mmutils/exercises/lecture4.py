@@ -386,21 +386,18 @@ def gradients_by_hand(parameters, Xb, Yb):
     h = torch.tanh(hpreact)
     logits = h @ W2 + b2
     loss = F.cross_entropy(logits, Yb)
-    # backward: cross entropy (E02)
+    # backward
     dlogits = F.softmax(logits, 1)
     dlogits[range(n), Yb] -= 1
     dlogits /= n
-    # linear layer 2, tanh
     dh = dlogits @ W2.T
     dW2 = h.T @ dlogits
     db2 = dlogits.sum(0)
     dhpreact = (1.0 - h**2) * dh
-    # BatchNorm (E03)
     dbngain = (bnraw * dhpreact).sum(0, keepdim=True)
     dbnbias = dhpreact.sum(0, keepdim=True)
     dhprebn = bngain * bnvar_inv / n * (
         n * dhpreact - dbnbias - n / (n - 1) * bnraw * dbngain)
-    # linear layer 1, embedding
     dembcat = dhprebn @ W1.T
     dW1 = embcat.T @ dhprebn
     db1 = dhprebn.sum(0)
