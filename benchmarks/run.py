@@ -240,11 +240,11 @@ def bench_mlp_small_start(words):
             for n_steps, batch, lr in ((5000, 256, 0.01), (10_000, 256, 0.01), (5000, 512, 0.02))}
 
 
-def log_net(Xtr, Ytr, Xdev, Ydev, *, W1, b1, W2, b2, norm=False, seed, n_steps=200_000):
+def log_net(Xtr, Ytr, Xdev, Ydev, *, W1, b1, W2, b2, norm=False, gain=1.0, seed, n_steps=200_000):
     """A row of lecture 3's log, with its recipe: steps of 32, rate 0.1 and from the middle 0.01. Train and dev loss.
 
     W1, b1, W2, b2: what the normal numbers of these parameters are multiplied by at the start. norm: BatchNorm in place
-    of b1, whose statistics are those of all of train in the end.
+    of b1, whose gain begins at `gain`, and whose statistics are those of all of train in the end.
     """
     g = torch.Generator().manual_seed(seed)
     shapes = {"C": (27, 10), "W1": (30, 200), "b1": (200,), "W2": (200, 27), "b2": (27,)}
@@ -252,7 +252,7 @@ def log_net(Xtr, Ytr, Xdev, Ydev, *, W1, b1, W2, b2, norm=False, seed, n_steps=2
     p = {name: torch.randn(shape, generator=g) * scales[name] for name, shape in shapes.items()}
     if norm:
         del p["b1"]
-        p |= {"bngain": torch.ones((1, 200)), "bnbias": torch.zeros((1, 200))}
+        p |= {"bngain": torch.full((1, 200), gain), "bnbias": torch.zeros((1, 200))}
     for parameter in p.values():
         parameter.requires_grad_()
     stats = None
@@ -276,7 +276,7 @@ def log_net(Xtr, Ytr, Xdev, Ydev, *, W1, b1, W2, b2, norm=False, seed, n_steps=2
 
 
 def bench_batchnorm_log(words):
-    """Lecture 3's log in full: its five rows, three seeds each, the first of them the lecture's."""
+    """Lecture 3's log in full: its five rows and one more, three seeds each, the first of them the lecture's."""
     stoi, _ = build_vocabulary(words)
     train, dev, _ = split_words(words)
     data = (*build_dataset(train, stoi, 3), *build_dataset(dev, stoi, 3))
@@ -284,7 +284,8 @@ def bench_batchnorm_log(words):
     rows = {"start": {"W1": 1, "b1": 1, "W2": 1, "b2": 1},
             "softmax fixed": {"W1": 1, "b1": 1, "W2": 0.01, "b2": 0},
             "tanh fixed": {"W1": 0.2, "b1": 0.01, "W2": 0.01, "b2": 0},
-            "Kaiming": kaiming, "BatchNorm": kaiming | {"norm": True}}
+            "Kaiming": kaiming, "BatchNorm": kaiming | {"norm": True},
+            "BatchNorm, its gain from 5/3": kaiming | {"norm": True, "gain": 5 / 3}}
     results = {}
     for name, start in rows.items():
         runs = [log_net(*data, **start, seed=seed) for seed in (2147483647, 1, 2)]
