@@ -79,7 +79,7 @@ def gradient(answer, tensor, loss, name="the gradient", *, by=None, given=()):
             found.append(_progress())
         return wrong
 
-    result = verdict(name, answer, judge, "Write your answer in place of None, then run it and its check again.")
+    result = verdict(name, answer, judge, "Write your answer in place of None.")
     if not result:
         _right.discard(card)
     return result
