@@ -149,13 +149,13 @@ ILLNESSES = ["dead neurons", "last layer too large", "last layer too small", "le
 
 # what each of them has, and where that is to be seen
 _PATIENTS = {
-    "A": ("learning rate too high", "hold the lines of picture 4 against −3, all of them"),
+    "A": ("learning rate too high", "how far from −3 are the lines of picture 4, all of them?"),
     "B": ("weights too small", "follow the numbers of picture 2 from the last row up to the first, and the std of "
                                "picture 1 from the first down to the last"),
     "C": ("dead neurons", "in picture 1 one row is unlike its neighbours. Where do so many of its outputs stand?"),
     "D": ("last layer too small", "which dot stands apart in picture 3, which line in picture 4, and on which side?"),
     "E": ("weights too large", "look at all rows of picture 1, and at where picture 2 is widest"),
-    "F": ("learning rate too low", "hold the lines of picture 4 against −3, all of them"),
+    "F": ("learning rate too low", "how far from −3 are the lines of picture 4, all of them?"),
 }
 
 
