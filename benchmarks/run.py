@@ -643,7 +643,7 @@ def bench_notebooks(_):
     for path in sorted((HERE.parent / "notebooks").glob("[0-9]_*.ipynb")):
         start = time.perf_counter()
         subprocess.run([sys.executable, "-c", code, path.name], cwd=path.parent, check=True, preexec_fn=one_core,
-                       env=os.environ | {"MMUTILS_TEST": "raise"}, stderr=subprocess.DEVNULL)
+                       env=os.environ | {"MMUTILS_TEST": "1"}, stderr=subprocess.DEVNULL)
         results[path.stem] = {"seconds": round(time.perf_counter() - start, 1)}
     return results
 
@@ -656,12 +656,13 @@ def bench_makemore_speed(words):
     """
     import makemore
     torch.set_num_threads(os.cpu_count())
-    s = makemore.Settings(**dict(zip(makemore.NAMES, makemore.RECIPES["transformer"], strict=True)))
+    s = makemore.RECIPES["transformer"]
     stoi = {ch: i + 1 for i, ch in enumerate(sorted(set("".join(words))))}
     data, longest = makemore.Words(words, stoi), max(map(len, words))
     model = makemore.build_model(s, len(stoi) + 1, longest + 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     order = torch.randperm(len(words), generator=torch.Generator().manual_seed(1))
+    x, y = data.batch(torch.arange(len(words)), "cpu")                      # (N, 16): all padded to the longest
 
     def update(x, y):
         loss = model(x, y)[1]
@@ -676,12 +677,77 @@ def bench_makemore_speed(words):
     def padded():
         for i in range(40):
             which = order[32 * i:32 * (i + 1)]
-            update(data.x[which], data.y[which])
+            update(x[which], y[which])
 
     fast, slow = timed(ours, padded, repeats=7)
     torch.set_num_threads(1)
     return {"names_a_second": round(2560 / fast), "padded_32_names_a_second": round(1280 / slow),
             "ratio": round(2560 / fast / (1280 / slow), 2), "threads": os.cpu_count()}
+
+
+def bench_makemore_checkpoints(words):
+    """What a checkpoint a minute costs makemore.py, for each recipe: milliseconds a save, and its share in percent."""
+    import makemore
+    results = {}
+    for kind, s in makemore.RECIPES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            run = makemore.Run(s, words, "cpu", Path(folder))
+            run.train_step()                            # the optimizer's state is half of a checkpoint
+            run.best = run.weights()
+            run.save()
+            seconds, = timed(run.save)
+            results[kind] = {"milliseconds": round(1000 * seconds, 1), "kilobytes": round(
+                (Path(folder) / makemore.CHECKPOINT).stat().st_size / 1000),
+                "percent_of_the_time": round(100 * seconds / makemore.MINUTE, 3)}
+    return results
+
+
+GROWTH = """
+import json, resource, statistics, sys, time
+import torch
+import makemore
+from mmutils import load_words
+
+kind, times, letters = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+torch.set_num_threads(1)
+words = load_words()
+words = words[:1000] + ["".join(words)[:letters]] if letters else words * times
+start = time.perf_counter()
+run = makemore.Run(makemore.replace(makemore.RECIPES[kind], split="all"), words, "cpu", None)
+read = time.perf_counter() - start
+batches, size = run.data["train"].batches(run.s.batch_size, run.s.seed), run.s.batch_size
+steps = [i for i, which in enumerate(batches) if len(words) - 1 in which] * 3 if letters else range(20)
+seconds, characters = [], []
+for run.step in steps:
+    x, y = run.data["train"].batch(batches[run.step], "cpu")
+    start = time.perf_counter()
+    run.train_step()
+    seconds.append(time.perf_counter() - start)
+    characters.append((y >= 0).sum().item())
+print(json.dumps({"words": len(words), "longest": run.longest, "seconds_before": round(read, 2),
+                  "characters_a_step": round(statistics.fmean(characters)),
+                  "milliseconds_a_step": round(1000 * statistics.median(seconds), 1),
+                  "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+"""
+
+
+def bench_makemore_growth(_, kinds=None):
+    """Time and memory of makemore.py's steps: the list once, ten and a hundred times; and the step with one long line.
+
+    A long line stands in a list of 1,000 names: 10, 100, 1,000 or 10,000 letters. Peak memory is that of the process;
+    torch alone takes some 490 MB. Linear in the characters for every type but the Transformer's attention.
+    """
+    import makemore
+    results = {}
+    for kind in kinds or makemore.RECIPES:
+        results[kind] = {}
+        for name, times, letters in (("list × 1", 1, 0), ("list × 10", 10, 0), ("list × 100", 100, 0),
+                                     *((f"a line of {n:,} letters", 1, n) for n in (10, 100, 1000, 10_000))):
+            out = subprocess.run([sys.executable, "-c", GROWTH, kind, str(times), str(letters)], cwd=HERE.parent,
+                                 check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+            results[kind][name] = json.loads(out.stdout)
+            print(kind, name, results[kind][name], flush=True)
+    return results
 
 
 MAKEMORE = {
