@@ -439,61 +439,6 @@ def rows_beside(P, Q, itos, rows, *, names=("P", "Q"), title="", ax=None):
     return ax
 
 
-# ----- lecture 2: learning rates and embeddings -----------------------------------------------------------------------
-
-def lr_sweep(exponents, losses, *, window=50, title="", ylabel="loss (nats per character)", ax=None):
-    """A learning-rate sweep: each run's losses as light lines, and their mean over runs and `window` steps.
-
-    exponents: (n,), the log10 of the learning rate of each step. losses: (runs, n), or (n,) for one run. Losses that
-    are not finite are left out, and the axis ends a little above the first ones.
-    """
-    ax = _axes(ax)
-    exponents = torch.as_tensor(exponents, dtype=torch.float32)
-    losses = torch.as_tensor(losses, dtype=torch.float32)
-    losses = (losses if losses.dim() == 2 else losses[None]).clone()
-    losses[~losses.isfinite()] = math.nan
-    for k, run in enumerate(losses.tolist()):
-        ax.plot(exponents.tolist(), run, color=BLUE, alpha=0.25, linewidth=0.6, label=None if k else "single sweeps")
-    each_step = losses.nanmean(0)
-    mean = smoothed(each_step, window)
-    first = (len(exponents) - len(mean)) // 2  # a mean stands in the middle of its steps
-    ax.plot(exponents[first:first + len(mean)].tolist(), mean.tolist(), color=RED,
-            label=f"mean of {len(losses)} sweeps and {min(window, len(exponents))} steps" if len(losses) > 1 else
-            f"mean of {min(window, len(exponents))} steps")
-    start = each_step[each_step.isfinite()][:10].mean().nan_to_num(1.0).item() or 1.0
-    ax.set(title=title, xlabel="exponent of the learning rate (−1 is 0.1)", ylabel=ylabel, ylim=(0, 1.3 * start))
-    ax.legend(loc="upper right")
-    return ax
-
-
-def embedding_map(C, itos, *, title="", ax=None):
-    """The rows of an embedding table (V, n_embd) as points in the plane, each with its character; vowels in orange.
-
-    With two columns they are the axes. With more, the two directions in which the points spread most (principal
-    components), with the share of the variance that each shows. With one, all points lie on a line.
-    """
-    ax = _axes(ax, (6, 6))
-    C = C.detach().double().nan_to_num(0.0, 0.0, 0.0)
-    names = ["C[:, 0]", "C[:, 1]"]
-    if C.shape[1] > 2:
-        centred = C - C.mean(0)
-        _, S, V = torch.linalg.svd(centred, full_matrices=False)
-        V = V * V[range(len(V)), V.abs().argmax(1)].sign()[:, None]  # a direction's sign is free: fix it
-        S[S.lt(C.abs().max() * 1e-6)] = 0  # where nothing spreads, draw no rounding errors
-        shares = (S**2 / (S**2).sum().clamp(min=1e-30)).tolist()
-        C = centred @ V[:2].T * (S[:2] > 0)
-        names = [f"component {k + 1} ({shares[k]:.0%} of the variance)" for k in range(2)]
-    x = C[:, 0].tolist()
-    y = C[:, 1].tolist() if C.shape[1] > 1 else [0.0] * len(C)
-    vowel = [itos[i] in set("aeiou") for i in range(len(C))]
-    ax.scatter(x, y, s=230, c=[ORANGE if v else "#dbe9f6" for v in vowel], edgecolors=BLUE, linewidths=0.8)
-    for i in range(len(C)):
-        ax.text(x[i], y[i], itos[i], ha="center", va="center_baseline", weight="bold" if vowel[i] else "normal")
-    ax.margins(0.08)
-    ax.set(title=title, xlabel=names[0], ylabel=names[1] if C.shape[1] > 1 else "")
-    return ax
-
-
 # ----- lecture 3: what goes on inside a deep net ----------------------------------------------------------------------
 
 def _layers(model):

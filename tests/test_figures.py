@@ -23,9 +23,7 @@ from mmutils.figures import (
     bars,
     curves,
     difference,
-    embedding_map,
     loss_curve,
-    lr_sweep,
     one_hot_picks_row,
     pairs,
     rows_beside,
@@ -46,8 +44,6 @@ P = N / N.sum(1, keepdim=True)
 Q = torch.full((4, 4), 0.25)
 XENC = F.one_hot(torch.tensor([2, 0, 3]), 4)
 W = torch.arange(16.0).view(4, 4) - 8
-EXPONENTS = torch.linspace(-3, 0, 61)
-SWEEPS = 2 + torch.rand((3, 61), generator=torch.Generator().manual_seed(1))
 
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
@@ -96,9 +92,6 @@ FIGURES = {
     "word_loss": lambda **more: word_loss("ab", [0.75, 0.25, 0.5], **more),
     "one_hot_picks_row": lambda **more: one_hot_picks_row(XENC, W, ITOS, **more),
     "rows_beside": lambda **more: rows_beside(P, Q, ITOS, ".a", **more),
-    "lr_sweep": lambda **more: lr_sweep(EXPONENTS, SWEEPS, **more),
-    "embedding_map": lambda **more: embedding_map(W[:, :2], ITOS, **more),
-    "embedding_map of components": lambda **more: embedding_map(W, ITOS, **more),
 }
 
 
@@ -145,9 +138,9 @@ def test_a_figure_shows_saves_and_changes_nothing(figure, monkeypatch):
 
 
 def test_a_figure_leaves_its_data_as_they_are(figure):
-    before = [data.clone() for data in (N, P, Q, XENC, W, EXPONENTS, SWEEPS)]
+    before = [data.clone() for data in (N, P, Q, XENC, W)]
     figure()
-    assert all(torch.equal(old, new) for old, new in zip(before, (N, P, Q, XENC, W, EXPONENTS, SWEEPS), strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, (N, P, Q, XENC, W), strict=True))
 
 
 def test_a_figure_fits_into_its_picture_in_the_notebooks_style(figure):
