@@ -72,7 +72,7 @@ def test_there_is_a_card_for_each_gradient_with_the_number_that_the_map_has(monk
         assert len(names) > 1 or heading[2].startswith(f"`{names[0].removeprefix('my_')}`")
         seen += numbers
     assert sorted(set(seen)) == list(range(1, 27))
-    assert {n for n in seen if seen.count(n) == 2} == {NUMBERS["counts"], NUMBERS["bndiff"]}    # in two goes
+    assert {n for n in seen if seen.count(n) == 2} == {NUMBERS["counts"], NUMBERS["bndiff"]}  # a share each
 
 
 def test_every_card_has_a_hint_a_place_a_check_and_a_folded_solution():
@@ -186,7 +186,7 @@ def test_exercise_4_s_solution_is_what_trains_where_nothing_was_tried():
 def test_a_bug_stands_in_the_line_that_is_wrong_and_in_no_other(forward, k):
     _, text, place, check, solution = BUGS[k]
     assert [place.source, check.source] == [f"# your work: bug {k + 1}\nbug{k + 1}_line = None",
-                                            f"lecture4.bug({k + 1}, bug{k + 1}_line)"]
+                                            f"lecture4.bug({k + 1}, bug{k + 1}_line);"]
     assert check.outputs[0].text.startswith(f"Bug {k + 1}: not tried yet") and len(check.outputs) == 1
     lines = [line[3:] for line in re.search(r"^```text\n(.*?)^```", text, re.S | re.M)[1].splitlines()]
     folded = CELLS[CELLS.index(check) + 1].source
