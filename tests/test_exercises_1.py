@@ -174,10 +174,11 @@ E01_WRONG = {
     "one dot": ("nan", lambda N2, N1: normalised(N1)),
     "one dot, fake counts": ("two dots", lambda N2, N1: normalised(N1, 1)),
     "uniform": ("first letters", lambda N2, N1: torch.full((27, 27, 27), 1 / 27)),
-    "the bigram": ("one character of context", lambda N2, N1: normalised(N2, 1).expand(27, 27, 27)),
-    "the bigram, unsmoothed": ("one character of context", lambda N2, N1: normalised(N2).expand(27, 27, 27)),
-    "the bigram, unsmoothed, double": ("one character of context",
+    "the bigram": ("does not depend on i", lambda N2, N1: normalised(N2, 1).expand(27, 27, 27)),
+    "the bigram, unsmoothed": ("does not depend on i", lambda N2, N1: normalised(N2).expand(27, 27, 27)),
+    "the bigram, unsmoothed, double": ("does not depend on i",
                                        lambda N2, N1: normalised(N2.double()).expand(27, 27, 27)),
+    "the bigram, as a cube": ("does not depend on i", lambda N2, N1: normalised(N2, 1)[None].repeat(27, 1, 1)),
     "net weights": (["weights", "(27, 27, 27)"], lambda N2, N1: torch.randn(54, 27)),
     "with an end sign": ("(28, 28, 28)", lambda N2, N1: torch.full((28, 28, 28), 1 / 28)),
     "a table of pairs": (["the shape is (27, 27)", "(27, 27, 27)"], lambda N2, N1: normalised(N2, 1)),
@@ -204,7 +205,7 @@ E01_WRONG_SUMS = {
     "smoothed away": ("Smooth less", lambda N3: normalised(N3, 30)),
     "logits": (["negative", "softmax"], lambda N3: (N3 + 1).log() - 3),
     "zeros": ("sums over dim 2", lambda N3: torch.zeros(27, 27, 27)),
-    "rows empty": ("sums over dim 2", lambda N3: normalised(N3).nan_to_num(0)),
+    "rows empty": (["rows sum to 0", "never seen", "Smooth them"], lambda N3: normalised(N3).nan_to_num(0)),
     "a trigram forgotten": ("probability 0", lambda N3: normalised(N3.where(N3.ne(N3.max()), 0)).nan_to_num(1 / 27)),
 }
 
@@ -231,17 +232,22 @@ def shuffled(words, seed=3):
 
 
 def test_e02_says_yes_to_any_shuffle(right, own_words, stoi):
-    told = right(e02_split, with_counts(stoi, *split_words(own_words)), own_words)
+    told = right(e02_split, with_counts(stoi, *cut(shuffled(own_words))), own_words)
     assert "train" in told and "dev" in told and "test" in told
-    right(e02_split, with_counts(stoi, *cut(shuffled(own_words))), own_words)
+    right(e02_split, with_counts(stoi, *split_words(own_words, seed=7)), own_words)
     train, dev, test, N = with_counts(stoi, *cut(shuffled(own_words, 4)))
     right(e02_split, (tuple(train), tuple(dev), tuple(test), N.float().numpy()), own_words)
 
 
 def test_e02_says_yes_on_the_lectures_list(right, lecture_words):
     stoi, _ = build_vocabulary(lecture_words)
-    told = right(e02_split, with_counts(stoi, *split_words(lecture_words)), lecture_words)
-    assert "With one fake count" in told
+    told = right(e02_split, with_counts(stoi, *split_words(lecture_words, seed=7)), lecture_words)
+    assert "With a fake count of 1: train 2.45" in told and "The page's split gives: train 2.4548, dev 2.4533" in told
+
+
+def test_e02_says_no_to_the_lists_of_the_page(wrong, own_words, stoi):
+    wrong(["the page's own lists", "seed of your own"], e02_split, with_counts(stoi, *split_words(own_words)),
+          own_words)
 
 
 def test_e02_says_no_to_pairs(wrong, own_words, stoi, N2):
@@ -322,7 +328,7 @@ def test_e02_knows_the_usual_mistakes(verdict, own_words, stoi, telling, split, 
 
 @pytest.mark.parametrize("form", [torch.Tensor.double, torch.Tensor.tolist, torch.Tensor.numpy, list])
 def test_e02_takes_counts_of_any_form(right, own_words, stoi, form):
-    train, dev, test = split_words(own_words)
+    train, dev, test = split_words(own_words, seed=7)
     right(e02_split, (train, dev, test, form(bigram_counts(train, stoi))), own_words)
 
 
@@ -369,6 +375,20 @@ def test_e03_says_yes_to_tensors_and_to_numbers(right, own_words, e03):
 
 def test_e03_says_yes_on_the_lectures_list(right, lecture_words):
     right(e03_smoothing, e03_answer(lecture_words, [0.1, 0.3, 1]), lecture_words)
+
+
+def test_e03_tells_dev_among_the_counts_from_the_dev_loss_on_the_lectures_list(wrong, lecture_words):
+    dev, best, _ = e03_answer(lecture_words, [0.01, 0.1, 1])
+    both = sweep(lecture_words, 2, [best], train=slice(0, 2))[best]
+    assert abs(both - dev[best]) < 5e-4
+    wrong("has dev among its counts", e03_smoothing, (dev, best, both), lecture_words)
+    wrong("the dev loss again", e03_smoothing, (dev, best, dev[best]), lecture_words)
+
+
+@pytest.mark.parametrize("fake_counts, telling", [([1, 3, 10], "the smallest that you tried"),
+                                                  ([0.001, 0.002, 0.003], "the largest that you tried")])
+def test_e03_tells_that_the_best_is_at_an_end(right, own_words, fake_counts, telling):
+    assert telling in right(e03_smoothing, e03_answer(own_words, fake_counts), own_words)
 
 
 @pytest.mark.parametrize("loss", [math.inf, math.nan])
@@ -543,6 +563,7 @@ E05_RIGHT = {
     "one-hot targets": lambda W, xs, ys: F.cross_entropy(W[xs], F.one_hot(ys, 27).float()),
     "logsumexp": by_hand_stably,
 }
+FIRST_LOGITS = ["first the logits, (n, 27)", "then the indices ys"]
 E05_WRONG = {
     "penalty": (["penalty is inside", "0.01 times"],
                 lambda W, xs, ys: F.cross_entropy(W[xs], ys) + 0.01 * (W ** 2).mean()),
@@ -566,6 +587,10 @@ E05_WRONG = {
     "no return": ("end without return", lambda W, xs, ys: None),
     "label smoothing": ("where the mean", lambda W, xs, ys: F.cross_entropy(W[xs], ys, label_smoothing=0.1)),
     "likelihood": ("where the mean", lambda W, xs, ys: F.cross_entropy(W[xs], ys).neg().exp()),
+    "indices without logits": (FIRST_LOGITS, lambda W, xs, ys: F.cross_entropy(xs, ys)),
+    "indices as floats": (FIRST_LOGITS, lambda W, xs, ys: F.cross_entropy(W[xs], ys.float())),
+    "one-hot targets of int64": (FIRST_LOGITS, lambda W, xs, ys: F.cross_entropy(W[xs], F.one_hot(ys, 27))),
+    "the targets first": (FIRST_LOGITS, lambda W, xs, ys: F.cross_entropy(ys, W[xs])),
 }
 
 
@@ -654,13 +679,13 @@ def test_e06_says_no(wrong, own_words, stoi, parts, telling, make):
 
 @pytest.mark.parametrize("which", ["dev", "whole list"])
 def test_e06_says_no_to_a_model_of_the_dev_names(wrong, own_words, stoi, parts, which):
-    wrong("dev must have been trained on", e06_own_model,
+    wrong("Did you count dev, too?", e06_own_model,
           prefix_model(parts[1] if which == "dev" else own_words, stoi), own_words)
 
 
 def test_e06_says_no_to_a_model_of_the_lectures_dev_names(wrong, lecture_words):
     stoi, _ = build_vocabulary(lecture_words)
-    wrong("dev must have been trained on", e06_own_model, prefix_model(split_words(lecture_words)[1], stoi),
+    wrong("Did you count dev, too?", e06_own_model, prefix_model(split_words(lecture_words)[1], stoi),
           lecture_words)
 
 
@@ -670,3 +695,17 @@ def test_e06_says_no_to_counts_without_smoothing(wrong, own_words, stoi, parts):
 
     table = {}
     wrong("the probability 0", e06_own_model, lambda context: table.setdefault(context, probs(context[-2:])), own_words)
+
+
+@pytest.mark.parametrize("model", [bigram_model, trigram_model], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("counted", ["train and dev", "the whole list"])
+def test_e06_says_no_to_counts_of_more_than_train(wrong, lecture_words, model, counted):
+    stoi, _ = build_vocabulary(lecture_words)
+    train, dev, _ = split_words(lecture_words)
+    names = lecture_words if counted == "the whole list" else train + dev
+    wrong([f"the shares in {counted}", "Did you count dev, too?"], e06_own_model, model(names, stoi), lecture_words)
+
+
+def test_e06_says_no_to_a_table_with_zeros_that_dev_does_not_ask_for(wrong, lecture_words):
+    stoi, _ = build_vocabulary(lecture_words)
+    wrong("the probability 0", e06_own_model, bigram_model(lecture_words, stoi, 0), lecture_words)
