@@ -568,7 +568,7 @@ def _ridge(ax, tensors, edges, beyond=math.inf):
         ax.axvspan(-end, -beyond, color=RED, alpha=0.12, linewidth=0, zorder=0)
         ax.axvspan(beyond, end, color=RED, alpha=0.12, linewidth=0, zorder=0)
     ax.set_xlim(-end, end)
-    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="x", nbins=4)                 # small numbers are long
 
 
 def _std_beside(ax, stds, log):
@@ -667,7 +667,7 @@ def weight_gradients(parameters, *, title="Gradients of the weights", ax=None):
     return ax
 
 
-def update_ratios(ud, parameters, *, every=1, title="Updates beside the data", ax=None):
+def update_ratios(ud, parameters, *, every=1, title="Update to data", ax=None):
     """Picture 4: log10(update:data) of each weight matrix over the steps, with a line at −3, a good size.
 
     ud, parameters: as for update_stats(). every: how many steps lie between two rows of ud. The later the matrix, the

@@ -40,23 +40,23 @@ def e01_zeros(parameters, moved, words, found):
         return "C is zero too. The exercise leaves it random (with zeros there the answer would be the same)."
     for name, p in (("W1", W1), ("b1", b1), ("W2", W2)):
         if p.any():
-            return (f"{name} is not zero. From zeros in W1, b1, W2 and b2 it stays zero in every step: was one of them "
-                    f"left at random? (Scale all four by 0.)")
+            return (f"{name} is not zero, and from zeros in W1, b1, W2 and b2 it would be: was one of the four left at "
+                    f"random? (Scale all four by 0.)")
     if not b2.any():
-        return "b2 is zero too: this net has not been trained yet, or its b2 is not in the list that is updated."
+        return ("W1, b1, W2 and b2 are zero, all four: this net has not been trained yet, or the loop updates other "
+                "tensors than these.")
     _, Y = build_dataset(split_words(words)[0], stoi, 1)
     unigram, b2 = entropy(Y), b2.float().reshape(1, side)
     loss = F.cross_entropy(b2.expand(len(Y), -1), Y).item()  # h is 0, so b2 is all of the logits
     if loss > unigram + 0.01:
         if F.cross_entropy(-b2.expand(len(Y), -1), Y).item() < loss - 0.1:
-            return f"the loss on train is {loss:.4f}, and b2 goes the wrong way: a step goes against the gradient."
-        return (f"the loss on train is {loss:.4f}, and b2 can bring it lower. If it was trained on train, take more "
-                f"steps, or a higher learning rate; then a large batch, or a lower rate at the end, against the noise.")
+            return f"the loss on train is {loss:.4f}, and goes the wrong way: a step goes against the gradient."
+        return (f"the loss on train is {loss:.4f}, and it can come lower. If it was trained on train, take more steps, "
+                f"or a higher learning rate; then a large batch, or a lower rate at the end, against the noise.")
     if "b2" not in moved:
         return "one of those you leave out does learn: compare each parameter with what it was before the training."
-    if others := sorted(moved - {"b2"}):
-        return (f"moved_mine names {', '.join(others)} besides b2. Look at the gradients: is any of theirs not 0? "
-                f"(h is 0, and so is W2.)")
+    if moved - {"b2"}:
+        return "not all that moved_mine names have learned. Which gradients are other than 0? Print them."
     found.append(f"Only the output bias learns, and the loss comes to {loss:.4f}; a unigram has {unigram:.4f}.")
 
 
@@ -95,7 +95,17 @@ def e02_fold(fold, found):
     for with_bias in (False, True):
         linear, norm, x = _layers_to_fold(with_bias)
         before = _contents(linear, norm)
-        answer = fold(linear, norm)
+        try:
+            answer = fold(linear, norm)
+        except TypeError as error:
+            if "NoneType" in str(error) and linear.bias is None:
+                return "linear.bias may be None: then there is no bias to fold in, and 0 takes its place."
+            raise
+        except RuntimeError as error:
+            if "size of tensor" in str(error):
+                return (f"two shapes do not fit together ({str(error).splitlines()[0]}). A scale has a number for each "
+                        f"neuron, and the neurons are the columns of the weight (fan_in, fan_out): no [:, None].")
+            raise
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
             return "fold_mine must return two things: (weight, bias)."
         if _contents(linear, norm) != before:
@@ -149,13 +159,13 @@ ILLNESSES = ["dead neurons", "last layer too large", "last layer too small", "le
 
 # what each of them has, and where that is to be seen
 _PATIENTS = {
-    "A": ("learning rate too high", "how far from −3 are the lines of picture 4, all of them?"),
+    "A": ("learning rate too high", "how far above −3 are the lines of picture 4, nearly all of them?"),
     "B": ("weights too small", "follow the numbers of picture 2 from the last row up to the first, and the std of "
                                "picture 1 from the first down to the last"),
     "C": ("dead neurons", "in picture 1 one row is unlike its neighbours. Where do so many of its outputs stand?"),
-    "D": ("last layer too small", "which dot stands apart in picture 3, which line in picture 4, and on which side?"),
+    "D": ("last layer too small", "where does the orange line of picture 4 begin, and where in the healthy net?"),
     "E": ("weights too large", "look at all rows of picture 1, and at where picture 2 is widest"),
-    "F": ("learning rate too low", "how far from −3 are the lines of picture 4, all of them?"),
+    "F": ("learning rate too low", "how far below −3 are the lines of picture 4, all of them?"),
 }
 
 
@@ -183,13 +193,14 @@ class Tanh:
 
 
 def patients(words):
-    """Six nets, each trained for some steps, each with one illness: a dict of letter → net.
+    """A healthy net and six with one illness each, all trained for some steps: a dict of "healthy" or letter → net.
 
     A net has what four_pictures() takes: layers (with out and its gradient for 500 examples), parameters and ud.
     """
     stoi, _ = build_vocabulary(words)
     X, Y = build_dataset(split_words(words)[0], stoi, 3)
-    return {letter: _patient(illness, X, Y, len(stoi)) for letter, (illness, _) in _PATIENTS.items()}
+    illnesses = {"healthy": None} | {letter: illness for letter, (illness, _) in _PATIENTS.items()}
+    return {name: _patient(illness, X, Y, len(stoi)) for name, illness in illnesses.items()}
 
 
 def _patient(illness, X, Y, side, n_steps=50):
@@ -241,9 +252,11 @@ def e03_diagnosis(diagnosis, found):
         if not isinstance(illness, str) or illness.strip().lower() not in ILLNESSES:
             return f"{letter} has {illness!r}, which is none of the illnesses: {', '.join(ILLNESSES)}."
     wrong = [letter for letter, illness in sorted(answer.items()) if illness.strip().lower() != _PATIENTS[letter][0]]
+    missing = ", ".join(sorted(_PATIENTS.keys() - answer.keys()))
     if wrong:
         looks = " ".join(f"{letter}: {_PATIENTS[letter][1]}." for letter in wrong).replace("?.", "?")
-        return f"{len(answer) - len(wrong)} of {len(_PATIENTS)} are right. {looks}"
-    if missing := sorted(_PATIENTS.keys() - answer.keys()):
-        return f"without a diagnosis: {', '.join(missing)}." + " The others are right." * bool(answer)
+        return (f"{len(answer) - len(wrong)} of {len(_PATIENTS)} are right. {looks}"
+                + f" Without a diagnosis: {missing}." * bool(missing))
+    if missing:
+        return f"without a diagnosis: {missing}." + " The others are right." * bool(answer)
     found.append("All six have the illness that you name.")
