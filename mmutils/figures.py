@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from IPython import get_ipython
 from matplotlib.artist import Artist
-from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
@@ -326,39 +325,6 @@ def sampling_walk(steps, P, itos, *, title="", ax=None):
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.grid(False)
-    return ax
-
-
-def word_loss(word, probs, *, title="", ax=None):
-    """What a word costs a bigram model: a bar −log p a pair, p above it, the word's mean as a line.
-
-    probs: the probability of each pair, the word's start and end included: len(word) + 1 of them. A pair of
-    probability 0 has an infinite loss: a hatched arrow that leaves the page at the top, whatever its height.
-    """
-    ax = _axes(ax)
-    pairs_of = [a + b for a, b in zip("." + word, word + ".", strict=True)]
-    losses = [0.0 - math.log(p) if p > 0 else math.inf for p in probs]
-    finite = [x for x in losses if math.isfinite(x)]
-    top = max(finite, default=0.0) * 1.3 or 1.0
-    for k, (p, loss) in enumerate(zip(probs, losses, strict=True)):
-        if math.isfinite(loss):
-            ax.bar(k, loss, color=BLUE)
-            ax.text(k, loss + 0.015 * top, f"{p:.3f}".removeprefix("0"), ha="center", fontsize=SMALL)
-            continue
-        arrow = ((-0.28, 0), (-0.28, 0.82), (-0.4, 0.82), (0, 0.94), (0.4, 0.82), (0.28, 0.82), (0.28, 0))
-        ax.add_collection(PolyCollection([[(k + x, y) for x, y in arrow]], transform=ax.get_xaxis_transform(),
-                                         facecolor=RED, edgecolor="white", hatch="//"), autolim=False)
-        ax.text(k, 0.95, "p = 0", ha="center", va="bottom", fontsize=SMALL, transform=ax.get_xaxis_transform())
-    if len(finite) == len(losses):
-        mean = sum(losses) / len(losses)
-        ax.axhline(mean, color="black", linestyle="--", linewidth=1)
-        ax.text(len(losses) - 0.45, mean, f"mean {mean:.2f}", va="bottom", ha="right", fontsize=SMALL)
-    ax.set_xticks(range(len(losses)), pairs_of)
-    # as high as the highest of the axes that share it
-    ax.set(title=title, xlabel="pair (above it: p)", ylabel="−log p (nats)", xlim=(-0.6, len(losses) - 0.4),
-           ylim=(0, max([top] + [other.get_ylim()[1] for other in ax.get_shared_y_axes().get_siblings(ax)
-                                 if other is not ax and other.patches])))
-    ax.grid(axis="x", visible=False)
     return ax
 
 
@@ -726,18 +692,6 @@ def saturation(h, *, limit=0.99, mark_dead=True, title="", ax=None):
         under.bar(range(h.shape[1]), share.tolist(), width=1.0, color=[RED if one else GREY for one in dead.tolist()])
         under.set(xlabel="neuron", ylabel="% of examples", ylim=(0, 100))
         under.grid(axis="x", visible=False)
-    return ax
-
-
-def gradient_image(grad, *, title="", xlabel="", ylabel="", ax=None):
-    """A gradient (or weights) of two dimensions as an image: red is positive, blue negative, white 0."""
-    ax = _axes(ax)
-    grad = grad.detach().float().nan_to_num(0.0, 0.0, 0.0)
-    top = grad.abs().max().item() or 1.0
-    image = ax.imshow(grad.numpy(), cmap=SIGNED, vmin=-top, vmax=top, aspect="auto")
-    ax.figure.colorbar(image, ax=ax)
-    ax.grid(False)
-    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return ax
 
 

@@ -18,7 +18,6 @@ from mmutils import figures
 from mmutils.figures import (
     BLUE,
     ORANGE,
-    RED,
     Table,
     bars,
     curves,
@@ -29,7 +28,6 @@ from mmutils.figures import (
     rows_beside,
     sampling_walk,
     smoothed,
-    word_loss,
 )
 
 matplotlib.use("Agg")
@@ -89,7 +87,6 @@ FIGURES = {
     "pairs": lambda **more: pairs(N, ITOS, **more),
     "pairs without text": lambda **more: pairs(P, ITOS, text=False, **more),
     "sampling_walk": lambda **more: sampling_walk([(0, 0.1, 1), (1, 0.9, 3)], P, ITOS, **more),
-    "word_loss": lambda **more: word_loss("ab", [0.75, 0.25, 0.5], **more),
     "one_hot_picks_row": lambda **more: one_hot_picks_row(XENC, W, ITOS, **more),
     "rows_beside": lambda **more: rows_beside(P, Q, ITOS, ".a", **more),
 }
@@ -407,75 +404,6 @@ def test_sampling_walk_lays_a_row_end_to_end():
 
 def test_a_walk_of_no_steps_can_be_drawn():
     sampling_walk([], P, ITOS).figure.canvas.draw()
-
-
-# ----- a word's loss --------------------------------------------------------------------------------------------------
-
-def probs(word):
-    """What P gives to each pair of a word."""
-    return [P[STOI[a], STOI[b]].item() for a, b in zip("." + word, word + ".", strict=True)]
-
-
-def test_a_certain_pair_loses_nothing():
-    ax = word_loss("", [1.0])
-    assert [height for *_, height in boxes(ax, BLUE)] == [0]
-    assert not any("-" in text for text in texts(ax))
-    ax.figure.canvas.draw()
-
-
-def test_word_loss_draws_each_pair_and_the_mean():
-    ax = word_loss("abc", probs("abc"))
-    losses = [-math.log(p) for p in (0.75, 0.25, 0.75, 1)]
-    assert [height for *_, height in boxes(ax, BLUE)] == pytest.approx(losses)
-    assert ticks(ax.xaxis) == [".a", "ab", "bc", "c."]
-    *above, mean = texts(ax)
-    assert all(float(text) == pytest.approx(p, abs=5.1e-4) for p, text in zip(probs("abc"), above, strict=True))
-    wanted = sum(losses) / 4
-    assert float(mean.removeprefix("mean ")) == pytest.approx(wanted, abs=5e-3)
-    assert any(list(drawn.get_ydata()) == pytest.approx([wanted] * 2) for drawn in ax.lines)
-
-
-def test_word_loss_asks_a_probability_for_each_pair():
-    with pytest.raises(ValueError):
-        word_loss("abc", [0.5, 0.5])
-
-
-def test_word_loss_marks_an_impossible_pair_and_draws_no_mean():
-    ax = word_loss("aa", probs("aa"))
-    assert len(boxes(ax, BLUE)) == 2 and len(arrows(ax)) == 1
-    assert sum("p = 0" in text for text in texts(ax)) == 1 and not any("mean" in text for text in texts(ax))
-    assert all(math.isfinite(height) for *_, height in boxes(ax)) and not ax.lines
-
-
-def arrows(ax):
-    """The upper ends of what is red and hatched, as shares of the axes' height."""
-    drawn = [arrow.get_transform().transform(arrow.get_paths()[0].vertices) for arrow in ax.collections
-             if arrow.get_hatch() and tuple(arrow.get_facecolor()[0]) == to_rgba(RED)]
-    return [ax.transAxes.inverted().transform(corners)[:, 1].max() for corners in drawn]
-
-
-def test_every_infinite_loss_leaves_the_page_at_the_same_height():
-    """Higher than each finite bar, whatever the other losses are, and whatever limits the axes get."""
-    for word in ("aa", "caa", "bb"):
-        ax = word_loss(word, probs(word))
-        _, top = ax.get_ylim()
-        assert arrows(ax) == pytest.approx([0.94] * len(arrows(ax))) and arrows(ax)
-        assert all(height < 0.94 * top for *_, height in boxes(ax, BLUE))
-        ax.set_ylim(0, 100)
-        assert arrows(ax) == pytest.approx([0.94] * len(arrows(ax)))
-
-
-@pytest.mark.parametrize("words", [["a", "abca"], ["abca", "a"]])
-def test_words_beside_each_other_share_the_higher_axis(words):
-    alone = max(word_loss(word, probs(word)).get_ylim()[1] for word in words)
-    _, axes = plt.subplots(1, 2, sharey=True)
-    for ax, word in zip(axes, words, strict=True):
-        word_loss(word, probs(word), ax=ax)
-    assert axes[0].get_ylim() == axes[1].get_ylim() == (0, alone)
-
-
-def test_word_loss_takes_a_word_of_impossible_pairs_only():
-    word_loss("b", [0.0, 0.0]).figure.canvas.draw()
 
 
 # ----- the net --------------------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from mmutils.figures import (
     activation_stats,
     activations,
     four_pictures,
-    gradient_image,
     gradient_stats,
     gradients,
     saturation,
@@ -276,7 +275,6 @@ def test_pictures_of_a_net_that_went_wrong_can_be_drawn(values):
     axes = four_pictures([layer, healthy], [layer.out, healthy.out], [[values[0], -3.0], [values[1], -3.0]])
     activations([layer]), gradients([layer]), activations([layer, healthy]), gradients([layer, healthy])
     saturation(layer.out)
-    gradient_image(layer.out.grad)
     assert len(rows(axes[0, 0], BLUE)) == 2 and rows(axes[0, 0], BLUE)[1].any()
     if not math.isfinite(sum(values)):
         assert "nan" in texts(activations([layer]))
@@ -307,9 +305,3 @@ def test_under_the_image_each_neuron_has_a_bar_for_its_share_of_examples():
     assert [bar.get_facecolor() == to_rgba(RED) for bar in under.patches] == [True, False, False, False]
     given = plt.subplots()[1]
     assert saturation(H, ax=given) is given and given.figure.axes == [given]
-
-
-def test_a_gradient_image_has_its_colours_centred_on_zero():
-    for grad, top in (([[3.0, -1.0]], 3), ([[0.0, 0.0]], 1), ([[math.nan, -2.0]], 2)):
-        norm = gradient_image(torch.tensor(grad)).images[0].norm
-        assert (norm.vmin, norm.vmax) == (-top, top)
