@@ -28,7 +28,7 @@ def pytest_configure(config):
         why_not = fetch()
         if why_not:
             why_not = f"the lecture's list is not in data/names.txt ({why_not})"
-        os.environ["MMUTILS_TEST"] = "tell"
+        os.environ["MMUTILS_TEST"] = "1"
         try:
             with warnings.catch_warnings(action="ignore"):  # of the stand-in: the header tells
                 os.environ["MMUTILS_WITHIN"] = "1" if is_lecture_list(load_words()) else ""
