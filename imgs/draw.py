@@ -229,24 +229,24 @@ PARTS = {
         [("Xb", "emb", "look up"), ("C", "emb", ""), ("emb", "embcat", "view"), ("embcat", "hprebn", "@ W1 + b1"),
          ("W1", "hprebn", ""), ("b1", "hprebn", "")]),
     "batchnorm": ("BatchNorm", 3.25, {
-        "hprebn": (0.55, 1.6), "bndiff": (2.6, 1.6), "bnraw": (6.75, 1.6), "hpreact": (8.4, 1.6),
-        "bngain": (7.55, 0.55), "bnbias": (8.5, 0.55), "bnmeani": (1.55, 2.6), "bndiff2": (3.5, 2.6),
-        "bnvar": (4.75, 2.6), "bnvar_inv": (6.1, 2.6)},
+        "hprebn": (0.55, 1.6), "bndiff": (2.2, 1.6), "bnraw": (6.95, 1.6), "hpreact": (8.4, 1.6),
+        "bngain": (7.55, 0.55), "bnbias": (8.5, 0.55), "bnmeani": (1.35, 2.6), "bndiff2": (2.9, 2.6),
+        "bnvar": (4.9, 2.6), "bnvar_inv": (6.6, 2.6)},
         [("hprebn", "bndiff", "−"), ("hprebn", "bnmeani", "sum · 1/n", -0.42, 0.05), ("bnmeani", "bndiff", ""),
          ("bndiff", "bnraw", "×"), ("bndiff", "bndiff2", "square", 0.42, -0.05),
-         ("bndiff2", "bnvar", "sum · 1/(n−1)", 0, 0.4),
-         ("bnvar", "bnvar_inv", "power −½", 0, 0.4), ("bnvar_inv", "bnraw", ""), ("bnraw", "hpreact", "× +"),
+         ("bndiff2", "bnvar", "sum · 1/(n−1)", -0.06),
+         ("bnvar", "bnvar_inv", "power −½", -0.08), ("bnvar_inv", "bnraw", ""), ("bnraw", "hpreact", "× +"),
          ("bngain", "hpreact", ""), ("bnbias", "hpreact", "")]),
     "tanh": ("tanh and linear layer 2", 2.1, {
         "hpreact": (0.55, 1.6), "h": (2.6, 1.6), "logits": (5.9, 1.6), "W2": (5.35, 0.55), "b2": (6.45, 0.55)},
         [("hpreact", "h", "tanh"), ("h", "logits", "@ W2 + b2"), ("W2", "logits", ""), ("b2", "logits", "")]),
     "loss": ("cross entropy", 2.35, {
-        "logits": (0.55, 0.6), "norm_logits": (2.65, 0.6), "counts": (4.3, 0.6), "probs": (6.9, 0.6),
-        "logprobs": (8.4, 0.6), "logit_maxes": (1.5, 1.6), "counts_sum": (4.85, 1.6), "counts_sum_inv": (6.3, 1.6),
+        "logits": (0.55, 0.6), "norm_logits": (2.5, 0.6), "counts": (4.0, 0.6), "probs": (6.9, 0.6),
+        "logprobs": (8.4, 0.6), "logit_maxes": (1.5, 1.6), "counts_sum": (4.55, 1.6), "counts_sum_inv": (6.5, 1.6),
         "loss": (8.4, 1.6)},
         [("logits", "norm_logits", "−"), ("logits", "logit_maxes", "max", -0.28, 0.05),
          ("logit_maxes", "norm_logits", ""), ("norm_logits", "counts", "exp"), ("counts", "probs", "×"),
-         ("counts", "counts_sum", "sum", 0.27, -0.02), ("counts_sum", "counts_sum_inv", "power −1", 0, 0.4),
+         ("counts", "counts_sum", "sum", 0.27, -0.02), ("counts_sum", "counts_sum_inv", "power −1", -0.08),
          ("counts_sum_inv", "probs", ""), ("probs", "logprobs", "log"), ("logprobs", "loss", "−mean at Yb", -0.5, 0)]),
 }
 
@@ -357,11 +357,11 @@ def broadcast():
 
 def batchnorm_graph():
     """Lecture 4, exercise 3: how three examples of one neuron meet in the mean and the variance, and nowhere else."""
-    fig, ax = plt.subplots(figsize=(9, 3.95), layout="none")
+    fig, ax = plt.subplots(figsize=(9, 4.55), layout="none")
     ax.set_position([0, 0, 1, 1])
-    places = {"$x_1$": (0.7, 0.85), "$x_2$": (0.7, 1.85), "$x_3$": (0.7, 2.85), r"$\mu$": (2.7, 0.5),
-              r"$\sigma^2$": (4.1, 3.15), r"$\hat{x}_1$": (5.9, 0.85), r"$\hat{x}_2$": (5.9, 1.85),
-              r"$\hat{x}_3$": (5.9, 2.85), "$y_1$": (7.9, 0.85), "$y_2$": (7.9, 1.85), "$y_3$": (7.9, 2.85)}
+    places = {"$x_1$": (0.7, 1.1), "$x_2$": (0.7, 2.1), "$x_3$": (0.7, 3.1), r"$\mu$": (2.6, 0.4),
+              r"$\sigma^2$": (4.1, 3.8), r"$\hat{x}_1$": (5.9, 1.1), r"$\hat{x}_2$": (5.9, 2.1),
+              r"$\hat{x}_3$": (5.9, 3.1), "$y_1$": (7.9, 1.1), "$y_2$": (7.9, 2.1), "$y_3$": (7.9, 3.1)}
     mean, var = r"$\mu$", r"$\sigma^2$"
     arrows = [(mean, var)]
     for i in (1, 2, 3):
@@ -371,20 +371,20 @@ def batchnorm_graph():
         mine = start == "$x_2$"
         ax.add_patch(FancyArrowPatch(places[start], places[end], arrowstyle="->", mutation_scale=12, shrinkA=17,
                                      shrinkB=17, color=BLUE if mine else "#aab5b3", linewidth=2 if mine else 1.1,
-                                     zorder=2 if mine else 1))
+                                     linestyle="--" if (start, end) == (mean, var) else "-", zorder=1 + mine))
     for name, (x, y) in places.items():
         joint = name in (mean, var)
         ax.add_patch(Circle((x, y), 0.23, facecolor="#fff1d6" if joint else "#dbe9f6" if name == "$x_2$" else "white",
                             edgecolor=ORANGE if joint else BLUE if name == "$x_2$" else GREY, linewidth=1.3, zorder=3))
         ax.text(x, y + 0.01, name, ha="center", va="center", fontsize=12, zorder=4)
     for x, text in ((0.7, "hprebn"), (5.9, "bnraw"), (7.9, "hpreact")):
-        ax.text(x, 0.3, text, ha="center", va="center", family="monospace", fontsize=10)
-    ax.text(2.35, 0.5, "mean", ha="right", va="center", fontsize=10)
-    ax.text(4.45, 3.3, "variance", ha="left", va="center", fontsize=10)
-    ax.text(6.9, 1.68, "× γ + β", ha="center", fontsize=10)
-    ax.text(0.3, 3.72, "Three examples of one neuron. In blue: the three places where $x_2$ is used.", va="center",
+        ax.text(x, 0.55, text, ha="center", va="center", family="monospace", fontsize=10)
+    ax.text(2.25, 0.38, "mean", ha="right", va="center", fontsize=10)
+    ax.text(4.45, 3.9, "variance", ha="left", va="center", fontsize=10)
+    ax.text(6.9, 1.93, "× γ + β", ha="center", fontsize=10)
+    ax.text(0.3, 4.32, "Three examples of one neuron. In blue: the three places where $x_2$ is used.", va="center",
             fontsize=10.5)
-    ax.set(xlim=(0, 9), ylim=(3.95, 0), aspect="equal")
+    ax.set(xlim=(0, 9), ylim=(4.55, 0), aspect="equal")
     ax.axis("off")
     return fig
 
