@@ -131,7 +131,7 @@ def forward():
     space = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(BACKPROP.parent)
-        patch.setenv("MMUTILS_TEST", "tell")
+        patch.setenv("MMUTILS_TEST", "1")
         for cell in cells[:next(i for i, cell in enumerate(cells) if cell.id == "card-1")]:
             told(cell.source, space)
     yield space
