@@ -156,7 +156,8 @@ def _traced(tensor, loss):
             todo += [(other, False) for other, _ in node.next_functions if other is not None]
     arrived = {loss.grad_fn: {0: torch.ones_like(loss)}}  # node → which of its outputs → the gradient of that
     noise = collections.defaultdict(float)  # node → how much of what arrived may be rounding
-    eps, uses, made = torch.finfo(tensor.dtype).eps, [], {}  # made: node → what there is above what only hands on
+    eps, uses = torch.finfo(tensor.dtype).eps, []
+    made = {}  # node → by which operation, if what is above it (+ 1e-5, or a view) only hands on: see `origin`
 
     def passed_by(node, grads):
         passed = node(*[grads.get(k) for k in range(len(node._input_metadata))])
@@ -228,12 +229,12 @@ def _wrong_parts(a, parts, noise, but=""):
             told = ["is missing" if len(parts) > 1 and abs(factor) < 1e-3 else text or _times(factor)
                     for (text, _), factor in zip(choice, factors, strict=True)]
             odd = [f"{name} {what}" for name, what in zip(parts, told, strict=True) if what != "is right"]
-            wrong = f"it {told[0]}." if len(set(told)) == 1 and odd else (
-                "the rest is right" + ", but " * bool(odd)) * ("is right" in told) + ", ".join(odd) + "."
             if not odd and not but:
                 return None
+            rest = ["the rest is right"] * ("is right" in told) + [", ".join(odd)] * bool(odd)
+            wrong = f"it {told[0]}" if odd and len(set(told)) == 1 else ", but ".join(rest)
             off = sum(abs((f if text else abs(f)) - 1) > 1e-4 for (text, _), f in zip(choice, factors, strict=True))
-            found.append((off, but + wrong))
+            found.append((off, f"{but}{wrong}."))
     return min(found, key=lambda one: one[0])[1] if found else None
 
 
