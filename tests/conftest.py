@@ -86,6 +86,7 @@ def clean_figures():
     plt.close("all")
     torch.set_warn_always(True)  # else torch warns once a process, and perhaps in another test
     with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", DeprecationWarning)  # Python shows a reader none of these
         yield
