@@ -8,6 +8,7 @@ says is checked in its kernel (tests/claims.py). STRICT=1 in the environment ins
 import os
 import platform
 import re
+import signal
 import warnings
 
 import pytest
@@ -22,6 +23,8 @@ os.environ["OMP_NUM_THREADS"] = "1"      # before torch is imported, here and in
 
 def pytest_configure(config):
     """Fetch the list once, and set nbval to strict or lax. The -n 2 worker processes inherit what was found."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:       # a shell's background job, and all that it starts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         from mmutils import is_lecture_list, load_words
         from mmutils.data import fetch
