@@ -906,9 +906,10 @@ def pick_device(name):
         if name == "cuda" and dist.is_initialized():
             name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
-        torch.zeros(1, device=name).add_(1).item()
-        if torch.device(name).type == "cuda":
-            torch.cuda.set_device(name)
+        tried = torch.zeros(1, device=name).add_(1)
+        tried.item()
+        if tried.is_cuda:
+            torch.cuda.set_device(tried.device)                             # which has its number, where name has none
             torch.set_float32_matmul_precision("high")                      # TF32, where the card has it
     except Exception as error:
         raise Problem(f"--device {name} is not there or does not work ({str(error).splitlines()[0][:80]}). "
