@@ -1,8 +1,9 @@
 """How the tests run: which list they have, whether outputs are compared, and what is asked after a cell.
 
-Strict, on x86-64 Linux with the lecture's list in data/: nbval compares every output (tests/outputs.py). Lax,
-elsewhere: every cell runs, on the stand-in data/sampled_names.txt if there is no other list. In both, what a notebook
-says is checked in its kernel (tests/claims.py). STRICT=1 in the environment insists on the first.
+Strict, on x86-64 Linux with the lecture's list in data/ and the torch of requirements.txt: nbval compares every output
+(tests/outputs.py). Lax, elsewhere: every cell runs, on the stand-in data/sampled_names.txt if there is no other list.
+In both, what a notebook says is checked in its kernel (tests/claims.py). STRICT=1 in the environment insists on the
+first.
 """
 
 import os
@@ -10,6 +11,8 @@ import platform
 import re
 import signal
 import warnings
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from nbval.plugin import IPyNbCell
@@ -18,6 +21,7 @@ from xdist.scheduler import LoadFileScheduling
 from tests.claims import ClaimError, Page, claims_of, solution_after
 from tests.outputs import Output
 
+PINNED = re.search(r"^torch==([\d.]+)", (Path(__file__).parent / "requirements.txt").read_text(), re.M)[1]
 os.environ["OMP_NUM_THREADS"] = "1"      # before torch is imported, here and in the kernels: two processes, two cores
 
 
@@ -39,6 +43,9 @@ def pytest_configure(config):
             raise pytest.UsageError(str(unusable)) from None
         if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
             why_not = why_not or f"this is {platform.system()} {platform.machine()}, they were made on Linux x86_64"
+        torch = version("torch").split("+")[0]
+        if torch != PINNED:
+            why_not = why_not or f"this is torch {torch}, they were made with torch {PINNED}"
         os.environ["MMUTILS_LAX"] = "" if os.environ.get("STRICT") == "1" else why_not or ""
     config.option.nbval = not os.environ["MMUTILS_LAX"]
     config.option.nbval_lax = not config.option.nbval
