@@ -103,40 +103,41 @@ def next_character():
 
 
 def network():
-    """The network of Bengio et al. 2003, with the lecture's sizes."""
+    """The network of Bengio et al. 2003, with the lecture's sizes and, beside them, the paper's."""
     fig, ax = plt.subplots(figsize=(8, 5.2))
-    trained = {"facecolor": "#dbe9f6", "edgecolor": BLUE}
-    columns = [-3.0, 0.0, 3.0]
+    trained, plain = {"facecolor": "#dbe9f6", "edgecolor": BLUE}, {"facecolor": "white", "edgecolor": GREY}
+    columns = [-2.7, 0.0, 2.7]
 
     def slab(x, y, width, text, **style):
         ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.3), width, 0.6,
                                     boxstyle="round,pad=0,rounding_size=0.1", **style))
-        ax.text(x, y - 0.02, text, ha="center", va="center", fontsize=10)
+        ax.text(x, y - 0.02, text, ha="center", va="center", fontsize=10.5)
 
-    def arrow(x0, y0, x1, y1, **style):
-        ax.add_patch(FancyArrowPatch((x0, y0), (x1, y1), arrowstyle="->", mutation_scale=12, color="#4a5553", **style))
+    def arrow(x, y0, y1):
+        ax.add_patch(FancyArrowPatch((x, y0), (x, y1), arrowstyle="->", mutation_scale=12, color="#4a5553"))
 
-    plain = {"facecolor": "white", "edgecolor": GREY}
     for x, ch, index in zip(columns, "emm", (5, 13, 13), strict=True):
         box(ax, x, 0, ch)
-        ax.text(x + 0.5, -0.02, f"= {index}", va="center", fontsize=10)
-        arrow(x, 0.4, x, 1.0)
-        ax.text(x + 0.12, 0.66, f"row {index}", va="center", fontsize=9, color="#4a5553")
-        slab(x, 1.4, 1.7, f"C[{index}]", **trained)
-        arrow(x, 1.75, x, 2.4)
-    ax.plot([columns[0] + 0.9, columns[-1] - 0.9], [1.4, 1.4], color=BLUE, linestyle=":", zorder=0)
-    slab(0, 2.75, 7.8, "the three embeddings side by side: 3 × 2 = 6 numbers", **plain)
-    arrow(0, 3.1, 0, 3.75)
-    slab(0, 4.1, 7.8, "hidden layer: tanh(emb @ W1 + b1), 100 neurons", **trained)
-    arrow(0, 4.45, 0, 5.1)
-    slab(0, 5.45, 7.8, "output layer: h @ W2 + b2, 27 logits", **trained)
-    arrow(0, 5.8, 0, 6.45)
+        ax.text(x + 0.5, -0.02, f"= {index}", va="center", fontsize=10.5)
+        arrow(x, 0.4, 1.05)
+        ax.text(x + 0.12, 0.7, f"row {index}", va="center", fontsize=9.5, color="#4a5553")
+        arrow(x, 1.75, 2.4)
+        slab(x, 2.75, 2.4, "2 numbers", **plain)
+    slab(0, 1.4, 7.8, "one table C for all three places", **trained)
+    arrow(0, 3.1, 3.75)
+    slab(0, 4.1, 7.8, "hidden layer of tanh neurons", **trained)
+    arrow(0, 4.45, 5.1)
+    slab(0, 5.45, 7.8, "output layer: logits", **trained)
+    arrow(0, 5.8, 6.45)
     slab(0, 6.8, 7.8, "softmax: the probability of each next character", facecolor="#fff1d6", edgecolor=ORANGE)
-    for y, text in ((0, "context: three characters"), (1.4, "one table C (27, 2),\nshared by all places"),
-                    (4.1, "W1 (6, 100), b1 (100)"), (5.45, "W2 (100, 27), b2 (27)"),
-                    (6.8, "for “emma”, the next\nshould be “a”")):
-        ax.text(4.4, y, text, va="center", fontsize=9.5)
-    ax.set(xlim=(-4.2, 7.6), ylim=(-0.5, 7.3), aspect="equal")
+    for y, here, paper in ((0, "3 characters", "3 words"), (1.4, "27 rows of 2", "17,000 rows of 30"),
+                           (2.75, "6 numbers", "90 numbers"), (4.1, "100 neurons", ""),
+                           (5.45, "27", "17,000"), (6.8, "27", "17,000")):
+        ax.text(4.35, y, here, va="center", fontsize=10)
+        ax.text(6.75, y, paper, va="center", fontsize=10, color="#4a5553")
+    ax.text(4.35, 7.6, "here", va="center", fontsize=10, weight="bold")
+    ax.text(6.75, 7.6, "in the paper", va="center", fontsize=10, weight="bold", color="#4a5553")
+    ax.set(xlim=(-4.2, 9.4), ylim=(-0.5, 7.9), aspect="equal")
     ax.axis("off")
     return fig
 

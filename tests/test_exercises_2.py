@@ -374,6 +374,18 @@ def test_e01_says_no_to_a_function_that_has_the_answers(wrong, own_words, stoi, 
           e01_tuning, e01_answer(peeks, own_words), own_words)
 
 
+def test_e01_wants_a_function_of_the_contexts_alone(wrong, own_words, net):
+    for function in (mlp, lambda: 3):
+        wrong("must take X and nothing else", e01_tuning, (function, 2.0), own_words)
+    assert e01_tuning((lambda X, net=net: mlp(net, X), 99.0), own_words) is False  # more that has a value is no harm
+
+
+def test_e01_does_not_speak_of_what_lecture_2_does_not_know(wrong, own_words, net, capsys):
+    e01_tuning((lambda X: mlp(net, X), 2.0), own_words)
+    told = capsys.readouterr().out
+    assert "Take the mean over all of dev and do not round it." in told and "evaluation" not in told
+
+
 def test_e01_prints_the_floor_of_dev(right, own_words, parts, net):
     after = {}
     for word in parts[1]:
@@ -459,11 +471,23 @@ def test_e02_says_yes_on_the_lectures_list(right, lecture_words):
 UNIFORM_WRONG = {
     "bits": (math.log2(27), "natural logarithm"), "the probability": (1 / 27, "the probability of a uniform guess"),
     "without the end": (math.log(26), "The '.' is one too"), "the sign": (-math.log(27), "sign is turned around"),
-    "base 10": (math.log10(27), "to base 10"), "the perplexity": (27, "perplexity"),
+    "base 10": (math.log10(27), "to base 10"), "the perplexity": (27, "how many characters there are"),
     "what was seen": (17.77, "17.7700"),
     "p log p": (math.log(27) / 27, "p · log p"), "of three characters": (3 * math.log(27), "−log"),
     "nan": (math.nan, "uniform_mine is nan"), "inf": (math.inf, "uniform_mine is inf"),
 }
+
+
+def test_e02_judges_its_first_half_alone(verdict, own_words):
+    for right in (math.log(27), torch.tensor(27).log()):
+        for missing in (None, ...):
+            result, told = verdict(e02_uniform_start, (right, missing), own_words)
+            assert result is None and told.startswith("E02: uniform_mine is right, init_mine is still missing")
+    for wrong in (1 / 27, 27, torch.tensor(3.0)):
+        result, told = verdict(e02_uniform_start, (wrong, None), own_words)
+        assert result is False and "E02: not yet. uniform_mine is" in told
+    result, told = verdict(e02_uniform_start, (None, fresh), own_words)
+    assert result is None and told.startswith("E02: not tried yet")
 
 
 @pytest.mark.parametrize("uniform, telling", UNIFORM_WRONG.values(), ids=UNIFORM_WRONG)
@@ -620,6 +644,14 @@ def test_e03_says_no_to_a_parameter_of_the_page(wrong, own_words, net_direct, i,
 def test_e03_says_no_to_a_net_trained_on_dev(wrong, own_words, parts):
     parameters = trained(direct, fresh(10, 100, (1, 0.2, 0.01, 0.1, 0, 0.1)), parts[1], 200)
     wrong("dev was trained on", e03_direct, (parameters, direct), own_words)
+
+
+def test_e03_tells_of_embeddings_that_do_not_lie_side_by_side(wrong, own_words, net_direct):
+    def forward(parameters, X):
+        C, W1, b1, W2, b2, Wd = parameters
+        return torch.tanh(C[X] @ W1 + b1) @ W2 + b2 + C[X] @ Wd
+
+    wrong(["cannot be multiplied", "side by side", "a view"], e03_direct, (net_direct, forward), own_words)
 
 
 def test_e03_wants_a_function(wrong, own_words, net_direct):

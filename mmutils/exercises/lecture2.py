@@ -1,19 +1,46 @@
 """The checks of lecture 2, the MLP."""
 
+import inspect
 import math
 
 import torch
 import torch.nn.functional as F
 
 from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, split_words
-from mmutils.exercises.verdict import as_tensor, ask_loss, check, entropy, losses_of, number, recognised, usual_losses
+from mmutils.exercises.verdict import (
+    Wrong,
+    as_tensor,
+    ask_loss,
+    check,
+    entropy,
+    losses_of,
+    number,
+    recognised,
+    usual_losses,
+)
+
+
+def _takes_one(function):
+    """Whether a function can be called with one argument, as far as one can see."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # built-in functions do not tell
+        pass
+    return True
 
 
 @check("E01", "logits_mine(X), from contexts (n, 3) to logits (n, 27)", "dev_loss_mine")
 def e01_tuning(logits_of, quoted, words, found):
     """E01 of lecture 2: answer = (logits, dev_loss). Dev below 2.1 on the lecture's list, of split_words(words)."""
+    if not _takes_one(logits_of):
+        return "logits_mine must take X and nothing else. Name the net inside it: return forward(net_mine, X)."
     losses = losses_of(logits_of, words)
-    ask_loss(quoted, losses, words, below=2.1, least_gap=0.02)
+    try:
+        ask_loss(quoted, losses, words, below=2.1, least_gap=0.02)
+    except Wrong as told:  # lecture 2 does not know what an evaluation mode is
+        raise Wrong(str(told).replace(", in evaluation mode if the net has one, and", " and")) from None
     found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}; floor of dev with three characters "
                  f"{losses['floor']:.4f}.")
     if is_lecture_list(words):
@@ -26,21 +53,44 @@ def _mlp(parameters, X):
     return torch.tanh(C[X].reshape(len(X), -1) @ W1 + b1) @ W2 + b2
 
 
-@check("E02", "uniform_mine", "init_mine(n_embd, n_hidden) → [C, W1, b1, W2, b2]")
-def e02_uniform_start(uniform, init, words, found):
+def _wrong_uniform(uniform, side):
+    """What is wrong with the loss of a uniform guess among `side` characters, or None."""
+    right, uniform = math.log(side), number(uniform)
+    if abs(uniform - right) <= 1e-3:
+        return None
+    return f"uniform_mine is {uniform:.4f}: " + (recognised(uniform, {
+        "that is how many characters there are. The loss of a uniform guess is −log of its probability.": side,
+        "that is the probability of a uniform guess. What is its loss?": 1 / side,
+        f"that is the loss with {side - 1} characters. The '.' is one too: {side}.": math.log(side - 1),
+        "that is p · log p of one character. The loss is the mean of −log p.": right / side
+    } | usual_losses(right, side), 1e-3)
+        or f"each of {side} characters has the same probability, and the loss is its −log.")
+
+
+def e02_uniform_start(answer, words):
     """E02 of lecture 2: answer = (uniform, init), a uniform guess's loss, and fresh parameters that start near it.
 
-    They must start within 0.05 of it with three characters of context, and learn: 200 steps of Adam are tried.
+    They must start within 0.05 of it with three characters of context, and learn: 200 steps of Adam are tried. The
+    first half alone is judged, too.
     """
+    half = isinstance(answer, tuple) and len(answer) == 2 and (answer[1] is None or answer[1] is ...)
+    if half and (isinstance(answer[0], (float, int)) or isinstance(answer[0], torch.Tensor) and answer[0].numel() == 1):
+        if wrong := _wrong_uniform(answer[0], len(build_vocabulary(words)[0])):
+            print(f"E02: not yet. {wrong}")
+            return False
+        print("E02: uniform_mine is right, init_mine is still missing. Write it, then run this check again.")
+        return None
+    return _uniform_start(answer, words)
+
+
+@check("E02", "uniform_mine", "init_mine(n_embd, n_hidden) → [C, W1, b1, W2, b2]")
+def _uniform_start(uniform, init, words, found):
+    """Both halves of E02."""
     stoi, _ = build_vocabulary(words)
     side = len(stoi)
-    right, uniform = math.log(side), number(uniform)
-    if not abs(uniform - right) <= 1e-3:
-        return f"uniform_mine is {uniform:.4f}: " + (recognised(uniform, usual_losses(right, side) | {
-            "that is the probability of a uniform guess. What is its loss?": 1 / side,
-            f"that is the loss with {side - 1} characters. The '.' is one too: {side}.": math.log(side - 1),
-            "that is p · log p of one character. The loss is the mean of −log p.": right / side}, 1e-3
-        ) or f"each of {side} characters has the same probability, and the loss is its −log.")
+    right = math.log(side)
+    if wrong := _wrong_uniform(uniform, side):
+        return wrong
     X, Y = build_dataset(split_words(words)[0], stoi, 3)
     some, unigram = (X[:20_000], Y[:20_000]), entropy(Y)
     for n_embd, n_hidden in ((10, 200), (4, 30)):
@@ -113,7 +163,13 @@ def e03_direct(parameters, forward, words, found):
     if Wd.shape != (C.shape[1] * 3, len(stoi)):
         return (f"Wd has the shape {tuple(Wd.shape)}; from the three embeddings to the logits it is "
                 f"({C.shape[1] * 3}, {len(stoi)}).")
-    losses = losses_of(lambda X: forward(parameters, X), words)
+    try:
+        losses = losses_of(lambda X: forward(parameters, X), words)
+    except RuntimeError as error:
+        if "cannot be multiplied" not in str(error):
+            raise
+        return (f"{str(error).splitlines()[0]}. Do the three embeddings lie side by side? C[X] is (n, 3, n_embd); W1 "
+                f"and Wd need it as (n, 3 · n_embd): a view does that.")
     for name, W in (("Wd", Wd), ("W2", W2)):
         if (W == 0).all():
             return f"{name} is still all zeros: it has not been trained. Is it in the list that is updated?"
@@ -123,4 +179,5 @@ def e03_direct(parameters, forward, words, found):
     if not losses["dev"] < entropy(Y) - 0.02:
         return (f"the connection is right, but the net is hardly trained: dev loss {losses['dev']:.4f}, no better than "
                 f"knowing how often each letter occurs ({entropy(Y):.4f}).")
-    found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}.")
+    found.append(f"Dev {losses['dev']:.4f}, train {losses['train']:.4f}. Does it help? Train the same net without Wd, "
+                 f"with the same seed and as many steps, and compare.")
