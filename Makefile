@@ -11,7 +11,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 URL := /lab/tree/notebooks/1_bigrams.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: lab test portable notebooks blank fresh rerun bench imgs lint help setup
+.PHONY: lab test portable notebooks blank fresh rerun book bench imgs lint help setup
 
 lab: setup  ## open JupyterLab on notebook 1
 	@$(PY) -m jupyterlab --LabApp.default_url=$(URL) $(AS_ROOT) $(LAB_ARGS)
@@ -33,6 +33,9 @@ fresh: setup  ## NB=1: bring notebook 1 back as it was; yours is kept in kept/
 
 rerun: setup  ## run every cell twice in place (NB=1: only that notebook) and compare the outputs
 	@$(PY) notebooks/make.py rerun $(NB)
+
+book: setup  ## write the course as web pages into book/ (about 15 seconds; no notebook is run)
+	@$(PY) notebooks/book.py
 
 bench: setup  ## measure, and write benchmarks/results.json
 	@$(PY) benchmarks/run.py $(BENCH)
