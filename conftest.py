@@ -2,8 +2,8 @@
 
 Strict, on x86-64 Linux with the lecture's list in data/ and the torch of requirements.txt: nbval compares every output
 (tests/outputs.py). Lax, elsewhere: every cell runs, on the stand-in data/sampled_names.txt if there is no other list.
-In both, what a notebook says is checked in its kernel (tests/claims.py). STRICT=1 in the environment insists on the
-first.
+In both, what a notebook says is checked in its kernel (tests/claims.py), but for figures that belong to that list and
+that torch. STRICT=1 in the environment insists on the first.
 """
 
 import os
@@ -21,7 +21,7 @@ from xdist.scheduler import LoadFileScheduling
 from tests.claims import ClaimError, Page, claims_of, solution_after
 from tests.outputs import Output
 
-PINNED = re.search(r"^torch==([\d.]+)", (Path(__file__).parent / "requirements.txt").read_text(), re.M)[1]
+PINNED = re.search(r"^torch==([\d.]+)", (Path(__file__).parent / "requirements.txt").read_text("utf-8"), re.M)[1]
 os.environ["OMP_NUM_THREADS"] = "1"      # before torch is imported, here and in the kernels: two processes, two cores
 
 
@@ -32,20 +32,21 @@ def pytest_configure(config):
     if not hasattr(config, "workerinput"):
         from mmutils import is_lecture_list, load_words
         from mmutils.data import fetch
+        torch = version("torch").split("+")[0]
         why_not = fetch()
         if why_not:
             why_not = f"the lecture's list is not in data/names.txt ({why_not})"
+        elif torch != PINNED:
+            why_not = f"this is torch {torch}, they were made with torch {PINNED}"
+        elif (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+            why_not = f"this is {platform.system()} {platform.machine()}, they were made on Linux x86_64"
         os.environ["MMUTILS_TEST"] = "1"
         try:
             with warnings.catch_warnings(action="ignore"):  # of the stand-in: the header tells
-                os.environ["MMUTILS_WITHIN"] = "1" if is_lecture_list(load_words()) else ""
+                within = is_lecture_list(load_words()) and torch == PINNED      # another torch draws other samples
         except (ValueError, FileNotFoundError) as unusable:
             raise pytest.UsageError(str(unusable)) from None
-        if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-            why_not = why_not or f"this is {platform.system()} {platform.machine()}, they were made on Linux x86_64"
-        torch = version("torch").split("+")[0]
-        if torch != PINNED:
-            why_not = why_not or f"this is torch {torch}, they were made with torch {PINNED}"
+        os.environ["MMUTILS_WITHIN"] = "1" if within else ""
         os.environ["MMUTILS_LAX"] = "" if os.environ.get("STRICT") == "1" else why_not or ""
     config.option.nbval = not os.environ["MMUTILS_LAX"]
     config.option.nbval_lax = not config.option.nbval
