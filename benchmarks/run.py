@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import platform
 import re
@@ -514,6 +515,95 @@ class Hierarchy:
         return x.squeeze(1) @ self.last + self.last_bias                    # (B, 27)
 
 
+class SeededTrees:
+    """Lecture 5's nets, one for each seed, trained side by side, since a step of 32 examples is mostly overhead.
+
+    factors: how many neighbours each level joins. over_places: whether BatchNorm averages over the places too; without
+    it is the video's bug. All tensors have the seeds in front.
+    """
+
+    def __init__(self, factors, n_embd, n_hidden, seeds, *, over_places=True):
+        self.over_places, self.running = over_places, [None] * len(factors)
+        n_in = [n * f for n, f in zip([n_embd] + [n_hidden] * len(factors), factors, strict=False)]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+        def normal(*shape, scale=1.0):
+            return torch.stack([torch.randn(shape, generator=g) * scale for g in generators]).requires_grad_()
+
+        self.C = normal(27, n_embd)
+        self.W = [normal(n, n_hidden, scale=n**-0.5) for n in n_in]
+        self.gain = [torch.ones((len(seeds), 1, 1, n_hidden), requires_grad=True) for _ in factors]
+        self.bias = [torch.zeros((len(seeds), 1, 1, n_hidden), requires_grad=True) for _ in factors]
+        self.last = normal(n_hidden, 27, scale=0.1 * n_hidden**-0.5)
+        self.last_bias = torch.zeros((len(seeds), 1, 27), requires_grad=True)
+        self.parameters = [self.C, *self.W, *self.gain, *self.bias, self.last, self.last_bias]
+        self.first_rows = 27 * torch.arange(len(seeds))[:, None, None]
+
+    def __call__(self, X, training=False):
+        """X (seeds, B, T) → logits (seeds, B, 27)."""
+        x = F.embedding(X + self.first_rows, self.C.flatten(0, 1))
+        S, B = X.shape[:2]
+        for k, W in enumerate(self.W):
+            x = (x.view(S, -1, W.shape[1]) @ W).view(S, B, -1, W.shape[2])  # (seeds, B, T / factor, n_hidden)
+            if training:
+                dims = (1, 2) if self.over_places else 1
+                mean = x.mean(dims, keepdim=True)
+                x = x - mean
+                var = (x * x).sum(dims, keepdim=True) / (x.numel() / mean.numel() - 1)      # x.var(dims), but quicker
+                with torch.no_grad():
+                    if self.running[k] is None:
+                        self.running[k] = torch.zeros_like(mean), torch.ones_like(var)
+                    for kept, now in zip(self.running[k], (mean, var), strict=True):
+                        kept.lerp_(now, 0.1)
+            else:
+                mean, var = self.running[k]
+                x = x - mean
+            x = torch.tanh(x * (self.gain[k] / torch.sqrt(var + 1e-5)) + self.bias[k])
+        return x.squeeze(2) @ self.last + self.last_bias
+
+
+def tree_log_row(Xtr, Ytr, Xdev, Ydev, *, seeds=(42, 1, 2), n_steps=200_000, **shape):
+    """A row of lecture 5's log with its recipe: steps of 32, rate 0.1, and 0.01 for the last quarter."""
+    nets, g = SeededTrees(seeds=seeds, **shape), torch.Generator().manual_seed(seeds[0])
+    start = time.process_time()
+    for i in range(n_steps):
+        ix = torch.randint(0, len(Xtr), (len(seeds), 32), generator=g)
+        logits = nets(Xtr[ix], training=True)
+        # the mean of each net's examples, and the sum over the nets, so that each has the gradient of its own loss
+        loss = F.cross_entropy(logits.flatten(0, 1), Ytr[ix].flatten(), reduction="sum") / 32
+        grads = torch.autograd.grad(loss, nets.parameters)
+        with torch.no_grad():
+            torch._foreach_add_(nets.parameters, grads, alpha=-0.1 if i < 0.75 * n_steps else -0.01)
+    row = {"parameters": sum(p[0].numel() for p in nets.parameters), "seeds": len(seeds)}
+    for name, X, Y in (("train", Xtr, Ytr), ("dev", Xdev, Ydev)):
+        total = torch.zeros(len(seeds))
+        with torch.no_grad():
+            for x, y in zip(X.split(5000), Y.split(5000), strict=True):
+                logits = nets(x.expand(len(seeds), *x.shape))
+                total += torch.stack([F.cross_entropy(one, y, reduction="sum") for one in logits])
+        losses = (total / len(X)).tolist()
+        row |= {name: round(statistics.fmean(losses), 4),
+                f"{name}_error": round(statistics.stdev(losses) / len(losses)**0.5, 4)}
+    return row | {"seconds": round((time.process_time() - start) / len(seeds), 1)}
+
+
+def bench_wavenet_log(words):
+    """Lecture 5's log in full: its five rows, three seeds each."""
+    stoi, _ = build_vocabulary(words)
+    train, dev, _ = split_words(words)
+    data = {k: (*build_dataset(train, stoi, k), *build_dataset(dev, stoi, k)) for k in (3, 8)}
+    rows = {"three characters, flat": (3, {"factors": (3,), "n_embd": 10, "n_hidden": 200}),
+            "eight characters, flat": (8, {"factors": (8,), "n_embd": 10, "n_hidden": 200}),
+            "tree, with the bug": (8, {"factors": (2, 2, 2), "n_embd": 10, "n_hidden": 68, "over_places": False}),
+            "tree": (8, {"factors": (2, 2, 2), "n_embd": 10, "n_hidden": 68}),
+            "tree, scaled up": (8, {"factors": (2, 2, 2), "n_embd": 24, "n_hidden": 128})}
+    results = {}
+    for name, (context, shape) in rows.items():
+        results[name] = tree_log_row(*data[context], **shape)
+        print(name, results[name], flush=True)
+    return results
+
+
 class FusedHierarchy(Hierarchy):
     """The same net with torch's own lookup and batch norm, which take one pass over memory each."""
 
@@ -577,22 +667,26 @@ class Muon:
     """Lecture 5's second optimizer (Jordan et al. 2024): steps of equal size in all directions of a weight matrix."""
 
     def __init__(self, weights, weight_decay):
-        self.weights, self.weight_decay = list(weights), weight_decay
-        self.means = [torch.zeros_like(w) for w in self.weights]
+        self.weight_decay = weight_decay
+        shapes = dict.fromkeys(w.shape for w in weights)
+        self.groups = [[w for w in weights if w.shape == shape] for shape in shapes]        # computed side by side
+        self.means = [torch.zeros_like(torch.stack(group)) for group in self.groups]
 
     @torch.no_grad()
     def step(self, lr):
-        for w, mean in zip(self.weights, self.means, strict=True):
-            mean.lerp_(w.grad, 0.05)
-            x = w.grad.lerp(mean, 0.95)
-            x = x / (x.norm() + 1e-7)
-            tall = w.shape[0] > w.shape[1]                  # w: (out, in)
-            x = x.T if tall else x
+        for group, mean in zip(self.groups, self.means, strict=True):
+            grad = torch.stack([w.grad for w in group])     # (weights, out, in)
+            mean.lerp_(grad, 0.05)
+            x = grad.lerp(mean, 0.95)
+            x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+            tall = x.shape[1] > x.shape[2]
+            x = x.mT if tall else x
             for _ in range(5):
-                a = x @ x.T
+                a = x @ x.mT
                 x = 3.4445 * x + (2.0315 * a @ a - 4.7750 * a) @ x
-            w.mul_(1 - lr * self.weight_decay)
-            w.sub_(x.T if tall else x, alpha=lr * max(1, w.shape[0] / w.shape[1])**0.5)
+            size = max(1, grad.shape[1] / grad.shape[2])**0.5
+            for w, update in zip(group, x.mT if tall else x, strict=True):
+                w.mul_(1 - lr * self.weight_decay).sub_(update, alpha=lr * size)
 
 
 def bench_wavenet_challenge(words, *, n_steps=5000, dropout=0.25, weight_decay=0.1):
@@ -631,6 +725,100 @@ def bench_wavenet_challenge(words, *, n_steps=5000, dropout=0.25, weight_decay=0
     losses = {name: round(makemore.evaluate(model, part, "cpu"), 4) for name, part in data.items()}
     return losses | {"parameters": sum(p.numel() for p in model.parameters()), "steps": n_steps,
                      "seconds": round(seconds, 1)}
+
+
+ABLATION = {"whole": {}, "without residual": {"residual": False}, "without gates": {"gates": False},
+            "without skips": {"skips": False}, "without dropout": {"dropout": 0.0}, "with AdamW alone": {"muon": False}}
+
+
+def stack_run(words, seed, n_steps, batch, *, channels=64, layers=8, gates=True, residual=True, skips=True,
+              dropout=0.25, muon=True, rate=0.002):
+    """Lecture 5's gated stack on whole names, with something left out: its dev loss. On a GPU if there is one.
+
+    rate: the highest learning rate of AdamW where it trains all weights; 0.008 was worse.
+    """
+    import makemore
+
+    class Stack(makemore.Model):
+        def __init__(self, n_vocab):
+            super().__init__()
+            self.dilations = [2 ** (k % 4) for k in range(layers)]
+            self.embedding = torch.nn.Embedding(n_vocab, channels)
+            self.pairs = torch.nn.ModuleList(torch.nn.Linear(2 * channels, (1 + gates) * channels)
+                                             for _ in self.dilations)
+            self.mixed = torch.nn.ModuleList(torch.nn.Linear(channels, (1 + skips) * channels)
+                                             for _ in self.dilations)
+            self.last, self.head = torch.nn.Linear(channels, channels), makemore.head(channels, n_vocab)
+            with torch.no_grad():
+                for layer in (*self.pairs, *self.mixed, self.last):
+                    layer.weight.normal_(0, layer.in_features**-0.5)
+                    layer.bias.zero_()
+
+        def features(self, idx):
+            x, total = self.embedding(idx), 0
+            for d, pair, mix in zip(self.dilations, self.pairs, self.mixed, strict=True):
+                h = pair(torch.cat([F.pad(x, (0, 0, d, 0))[:, :x.shape[1]], x], 2))
+                if gates:
+                    filtered, gate = h.chunk(2, 2)
+                    h = filtered.tanh() * gate.sigmoid()
+                else:
+                    h = h.tanh()
+                h = mix(F.dropout(h, dropout, self.training))
+                if skips:
+                    h, skip = h.chunk(2, 2)
+                    total = total + skip / layers**0.5
+                x = x + h if residual else h
+            h = F.relu(self.last(F.relu(total if skips else x)))
+            return F.dropout(h, dropout, self.training)
+
+    torch.manual_seed(seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    train, dev, _ = split_words(words)
+    stoi, _ = build_vocabulary(words)
+    on_train, on_dev = makemore.Words(train, stoi), makemore.Words(dev, stoi)
+    model = Stack(len(stoi)).to(device)
+    matrices = [layer.weight for layer in (*model.pairs, *model.mixed, model.last)] if muon else []
+    others = [p for p in model.parameters() if not any(p is w for w in matrices)]
+    adam = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.01 if muon else 0.1, fused=True)
+    optimizer = Muon(matrices, 0.1)
+    characters, warm_up = batch * (on_train.lengths + 1).double().mean().item(), n_steps // 20
+    model.train()
+    for step in range(n_steps):
+        x, y = on_train.batch(on_train.training_batch(step, batch, seed), device)
+        model.zero_grad()
+        (model(x, y)[1] * (y >= 0).sum() / characters).backward()
+        share = (step + 1) / warm_up if step < warm_up else 0.5 + 0.5 * math.cos(math.pi * (step - warm_up)
+                                                                                 / (n_steps - warm_up))
+        adam.param_groups[0]["lr"] = (0.008 if muon else rate) * share
+        adam.step()
+        optimizer.step(0.02 * share)
+    return makemore.evaluate(model, on_dev, device)
+
+
+def bench_wavenet_ablation(words, *, n_steps=2000, batch=128, seeds=(1, 2, 3)):
+    """Lecture 5's gated stack, and what it loses without each of its parts: three seeds, differences paired by seed."""
+    tasks = [(words, seed, n_steps, batch, parts) for parts in ABLATION.values() for seed in seeds]
+    losses, rows = [], {}
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        for loss in pool.imap(ablated, tasks):
+            losses.append(round(loss, 4))
+            print(losses, flush=True)
+    whole = losses[:len(seeds)]
+    for i, name in enumerate(ABLATION):
+        dev = losses[i * len(seeds):(i + 1) * len(seeds)]
+        more = dev if name == "whole" else [loss - other for loss, other in zip(dev, whole, strict=True)]
+        mean, error = round(statistics.fmean(more), 4), round(statistics.stdev(more) / len(more)**0.5, 4)
+        rows[name] = {"dev": dev} | ({"mean": mean, "error": error} if name == "whole" else
+                                     {"mean": round(statistics.fmean(dev), 4), "difference": mean,
+                                      "difference_error": error})
+    return {"steps": n_steps, "batch": batch, "channels": 64, "layers": 8, "rows": rows}
+
+
+def ablated(task):
+    """stack_run() in a process of its own: words, seed, n_steps, batch, and what is left out."""
+    torch.set_num_threads(1)
+    *setting, parts = task
+    return stack_run(*setting, **parts)
 
 
 def bench_notebooks(_):
