@@ -10,7 +10,7 @@ import shutil
 import sys
 from copy import copy
 from html import escape
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -72,7 +72,7 @@ def main():
     for name, style in STYLES.items():
         (out / f"{name}.css").write_text(HtmlFormatter(style=style).get_style_defs(".highlight"), encoding="utf-8")
     shutil.copy(Path(__file__).with_suffix(".css"), out)
-    shutil.copy(files("ziamath") / "fonts/STIXTwoMath-Regular.ttf", out)
+    shutil.copy(Path(find_spec("ziamath").origin).parent / "fonts/STIXTwoMath-Regular.ttf", out)
     print(f"{len(pages)} pages. Open {out / 'index.html'} in a browser.")
 
 
@@ -82,7 +82,9 @@ def read(path):
         html, _ = HTMLExporter(template_name="basic", filters={"markdown2html": to_html, "clean_html": str.strip},
                                exclude_input_prompt=True, exclude_output_prompt=True).from_filename(ROOT / path)
     else:
-        text, language = (ROOT / path).read_text(encoding="utf-8"), "python" if path.suffix == ".py" else "text"
+        file = ROOT / path
+        text = file.read_text(encoding="utf-8") if file.is_file() else "\n".join(each.name for each in file.iterdir())
+        language = "python" if path.suffix == ".py" else "text"
         html = to_html(text if path.suffix == ".md" else f"# {path.name}\n\n~~~~~{language}\n{text}\n~~~~~\n")
     page, entries = BeautifulSoup(html, "html.parser"), ""
     for heading in page(["h1", "h2", "h3"]):
