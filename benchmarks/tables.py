@@ -8,6 +8,8 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
+
 ROOT = Path(__file__).resolve().parent.parent
 READMES = [ROOT / "README.md", ROOT / "data" / "README.md"]
 
@@ -22,6 +24,15 @@ LECTURES = [
      "12,297", "2.11"),
     ("5_wavenet", "WaveNet", "t3YJ5hKiMQ0", "56 min",
      "a tree over eight characters; an answer to the video's challenge", "76,579", "1.99"),
+]
+
+# the logs of lectures 3 and 5: a log's name in results.json, its notebook, each net's dev loss in the video
+LOGS = [
+    ("batchnorm_log", "3_activations_batchnorm",
+     {"start": "2.1682", "softmax fixed": "2.13", "tanh fixed": "2.1027", "Kaiming": "2.1070", "BatchNorm": "2.1048"}),
+    ("wavenet_log", "5_wavenet",
+     {"three characters, flat": "2.105", "eight characters, flat": "2.027", "tree, with the bug": "2.029",
+      "tree": "2.022", "tree, scaled up": "1.993"}),
 ]
 
 
@@ -45,6 +56,24 @@ def lectures(r):
             for (name, title, video, length, built, size, loss), ours in zip(LECTURES, here, strict=True)]
     headings = ["notebook", "video", "what you build", "parameters", "dev loss in the video", "here", "minutes"]
     return table(headings, rows)
+
+
+def on_page(notebook):
+    """What a notebook's own runs came to: the last column, "on this page", of the table in its cell "log-table"."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
+    output = {cell.id: cell for cell in cells}["log-table"].outputs[0]
+    heading, _, *rows = (output.get("text") or output["data"]["text/plain"]).splitlines()
+    if not heading.rstrip().endswith("on this page"):
+        raise KeyError(f"the column 'on this page' of {notebook}")
+    return {re.split(r"\s{2,}", row)[0]: row.split()[-1] for row in rows if row}
+
+
+def logs(r):
+    """The logs of lectures 3 and 5: in the video, in full with standard errors, in the notebook's shorter runs."""
+    rows = [[notebook[0], net, video, f"{r[log][net]['dev']:.4f} ± {r[log][net]['dev_error']:.4f}",
+             on_page(notebook)[net]]
+            for log, notebook, nets in LOGS if log in r for net, video in nets.items()]
+    return table(["lecture", "net", "in the video", "here, in full", "on the page"], rows)
 
 
 def speed(r):
@@ -94,7 +123,7 @@ def machine(r):
     return f"{m['system']}, {m['cores']} cores, shared with others, Python {m['python']}, torch {m['torch']}"
 
 
-TABLES = {f.__name__: f for f in (lectures, speed, makemore, stand_in, machine)}
+TABLES = {f.__name__: f for f in (lectures, logs, speed, makemore, stand_in, machine)}
 
 
 def filled(text, results):

@@ -1,4 +1,7 @@
-"""What the Makefile promises: its list, JupyterLab on notebook 1, blank copies, a notebook brought back."""
+"""What the Makefile promises: its list, JupyterLab on notebook 1, blank copies, a notebook brought back.
+
+And what people use who have no make, or another system.
+"""
 
 import importlib.util
 import json
@@ -14,6 +17,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml  # jupyterlab brings it
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 MADE_FOR = ROOT / ".venv/made-for"
@@ -45,6 +50,40 @@ def test_help_lists_every_target():
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
     listed = re.findall(r"^  make (\w+)", make("help").stdout, re.M)
     assert sorted(listed) == sorted(set(phony) - {"setup"})
+
+
+def test_the_readme_has_the_plain_command_of_every_target():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    recipes = re.findall(r"^(\w+): setup  ##.*\n\t@\$\(PY\) (.+)$", makefile, re.M)
+    assert len(recipes) == len(re.findall(r"^\w+: setup", makefile, re.M))
+    for target, command in recipes:
+        number = "NB" in command
+        plain = re.sub(r" \$\((AS_ROOT|TEST_ARGS|LAB_ARGS|BENCH)\)", "", command)
+        plain = plain.replace("$(NB)", "1").replace("$(URL)", re.search("^URL := (.+)", makefile, re.M)[1])
+        plain = f"python {plain}".replace("python -m jupyterlab", "jupyter lab")
+        assert f"| `make {target}{' NB=1' * number}` | `{plain}` |" in readme
+
+
+@pytest.mark.parametrize("system, machine, torch", [
+    ("linux", "x86_64", "2.13.0"), ("linux", "aarch64", "2.13.0"), ("win32", "AMD64", "2.13.0"),
+    ("darwin", "arm64", "2.13.0"), ("darwin", "x86_64", "2.2.2")])
+def test_each_system_gets_one_torch(system, machine, torch):
+    lines = re.sub(r"(^|\s)#.*", "", (ROOT / "requirements.txt").read_text("utf-8"), flags=re.M).splitlines()
+    wanted = [Requirement(line) for line in lines if line.strip() and not line.startswith("-")]
+    environment = {"sys_platform": system, "platform_machine": machine}
+    taken = {r.name: str(r.specifier) for r in wanted if r.marker is None or r.marker.evaluate(environment)}
+    assert taken["torch"] == f"=={torch}" and ("numpy" in taken) == (torch == "2.2.2")
+    assert all(pin.startswith("==") for pin in taken.values())
+
+
+def test_the_workflow_and_the_issue_form_can_be_read():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text("utf-8"))
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
+    assert [name.split("-")[0] for name in matrix["os"]] == ["ubuntu", "macos", "windows"]
+    assert matrix["python"] == ["3.11", "3.13"]
+    form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/number.yml").read_text("utf-8"))
+    assert form["name"] and form["description"] and all("label" in part["attributes"] for part in form["body"])
 
 
 @needs_make

@@ -16,6 +16,7 @@ from tests.claims import solution_after
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]_*.ipynb"))
 TAGS = {"parameters", "nbval-ignore-output"}
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md", "notebooks/definitions.md")]
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -123,17 +124,27 @@ def test_every_exercise_has_a_place_a_check_and_a_folded_solution(path):
         assert place and all(re.search(rf"\b{name}\b", solution) for name in place), place
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "README.md", ROOT / "data/README.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=lambda p: p.name)
 def test_every_link_inside_the_repository_resolves(path):
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         text = "\n".join(c.source for c in nbformat.reads(text, as_version=4).cells if c.cell_type == "markdown")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if "://" not in target and not target.startswith("#"):
-            assert (path.parent / target.split("#")[0]).exists(), target
+        if "://" not in target:
+            file, _, anchor = target.partition("#")
+            page = path.parent / file if file else path
+            assert page.exists(), target
+            if page.suffix == ".md" and anchor:
+                assert anchor in anchors(page), target
     if path.suffix == ".md":
         for target in re.findall(r"`((?:\w+/)+[\w.]*)`", text):
-            assert (ROOT / target).exists() or target in ("kept/", "blank/"), target
+            assert (ROOT / target).exists() or target.split("/")[0] in ("kept", "blank", "book"), target
+
+
+def anchors(page):
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def sections(path):
@@ -142,14 +153,15 @@ def sections(path):
     return {heading.strip() for heading in re.findall(r"^#+ (.*?)(?:  \[▶.*)?$", source, re.M)}
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "README.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=lambda p: p.name)
 def test_every_section_that_is_named_after_a_link_is_there(path):
     """([notebook 1](…), *The leak*): that notebook has a section of this name."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         text = "\n".join(c.source for c in nbformat.reads(text, as_version=4).cells if c.cell_type == "markdown")
     named = re.findall(r"\[notebook (\d)\]\(([\w/]+\.ipynb)\),\s+\*([^*]+)\*", text)
-    assert named or path.name != "README.md"
+    assert named or path != ROOT / "README.md"
+    assert len(named) == text.count("[notebook ") or path.name != "definitions.md"
     for number, target, section in named:
         assert Path(target).name.startswith(number)
         assert " ".join(section.split()) in sections(path.parent / target), section

@@ -23,20 +23,21 @@ def test_every_number_in_prose_is_held(path):
     assert not loose, f"{path.name}: nothing holds\n{told(loose)}"
 
 
-def test_every_number_of_the_readme_is_held():
+def test_every_number_of_the_readme_and_of_the_definitions_is_held():
     its_claims = claims.read(claims.CLAIMS / "README.toml")
     words = mmutils.load_words()
     train, val, _ = mmutils.split_words(words)
     space = {"ROOT": ROOT, "measured": MEASURED, "mmutils": mmutils, "makemore": makemore, "val": val,
              "in_train": set(train)}
-    for sentence, claim in its_claims["README"].items():
+    for sentence, claim in (its_claims["README"] | its_claims["definitions"]).items():
         if "holds" in claim:
             assert eval(claim["holds"], space), sentence
         elif mmutils.is_lecture_list(words):
             low, high = claim["within"]
             assert low <= eval(claim["value"], space) <= high, sentence
-    loose = prose.unheld_in_page(ROOT / "README.md", its_claims, MEASURED)
-    assert not loose, f"README.md: nothing holds\n{told(loose)}"
+    for page in ("README.md", "notebooks/definitions.md"):
+        loose = prose.unheld_in_page(ROOT / page, its_claims, MEASURED)
+        assert not loose, f"{page}: nothing holds\n{told(loose)}"
 
 
 def test_the_videos_figures_are_told_with_what_they_are():
