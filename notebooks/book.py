@@ -21,14 +21,11 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURES = {".png", ".svg", ".jpg", ".gif"}
-STYLES = {"light": "default", "dark": "github-dark"}    # of code, in Pygments
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,"><link rel="stylesheet" href="{top}/light.css">
-<link rel="stylesheet" href="{top}/dark.css" media="(prefers-color-scheme: dark)">
-<link rel="stylesheet" href="{top}/book.css"></head>
-<body><header><a href="{top}/index.html">The makemore course</a></header><main>{body}</main></body></html>
+START, PICTURES = Path("README.md"), {".png", ".svg", ".jpg", ".gif"}
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">
+<title>{title}</title><meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="{top}code.css"><link rel="stylesheet" href="{top}book.css"></head>
+<body><header><a href="{top}index.html">The makemore course</a></header><main>{body}</main></body></html>
 """
 
 
@@ -46,7 +43,7 @@ def to_html(markdown):
 
 def main():
     out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "book")
-    pages, waiting = {}, [Path("README.md"), *(path.relative_to(ROOT) for path in ROOT.glob("notebooks/[0-9]_*.ipynb"))]
+    pages, waiting = {}, [START, *(path.relative_to(ROOT) for path in ROOT.glob("notebooks/[0-9]_*.ipynb"))]
     while waiting:
         if (path := waiting.pop()) not in pages:
             pages[path] = read(path)
@@ -65,12 +62,12 @@ def main():
                 (out / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / file, out / file)
             else:
-                tag["href"] = os.path.relpath(address(file), path.parent) + (f"#{slug(section)}" if section else "")
-        (out / address(path)).parent.mkdir(parents=True, exist_ok=True)
+                tag["href"] = address(file, path.parent) + (f"#{slug(section)}" if section else "")
+        (out / path.parent).mkdir(parents=True, exist_ok=True)
         (out / address(path)).write_text(PAGE.format(
-            title=escape(page.h1.text), top=os.path.relpath(".", path.parent), body=page), encoding="utf-8")
-    for name, style in STYLES.items():
-        (out / f"{name}.css").write_text(HtmlFormatter(style=style).get_style_defs(".highlight"), encoding="utf-8")
+            title=escape(page.h1.text), top="../" * (len(path.parts) - 1), body=page), encoding="utf-8")
+    light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in ("default", "github-dark"))
+    (out / "code.css").write_text(f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n", encoding="utf-8")
     shutil.copy(Path(__file__).with_suffix(".css"), out)
     shutil.copy(Path(find_spec("ziamath").origin).parent / "fonts/STIXTwoMath-Regular.ttf", out)
     print(f"{len(pages)} pages. Open {out / 'index.html'} in a browser.")
@@ -82,9 +79,7 @@ def read(path):
         html, _ = HTMLExporter(template_name="basic", filters={"markdown2html": to_html, "clean_html": str.strip},
                                exclude_input_prompt=True, exclude_output_prompt=True).from_filename(ROOT / path)
     else:
-        file = ROOT / path
-        text = file.read_text(encoding="utf-8") if file.is_file() else "\n".join(each.name for each in file.iterdir())
-        language = "python" if path.suffix == ".py" else "text"
+        text, language = (ROOT / path).read_text(encoding="utf-8"), "python" if path.suffix == ".py" else "text"
         html = to_html(text if path.suffix == ".md" else f"# {path.name}\n\n~~~~~{language}\n{text}\n~~~~~\n")
     page, entries = BeautifulSoup(html, "html.parser"), ""
     for heading in page(["h1", "h2", "h3"]):
@@ -119,15 +114,15 @@ def resolve(path, where):
     return Path(os.path.relpath(ROOT / path.parent / (file or path.name), ROOT)), section
 
 
-def address(path):
-    """Where the page of a file stands in the book."""
+def address(path, start="."):
+    """Where the page of a file stands in the book, seen from a folder of the book."""
     page = path.with_suffix(".html") if path.suffix in (".md", ".ipynb") else Path(f"{path}.html")
-    return Path("index.html") if page == Path("README.html") else page
+    return os.path.relpath("index.html" if path == START else page, start).replace(os.sep, "/")
 
 
 def slug(text):
     """A heading as it stands in an address on GitHub."""
-    return re.sub(r"[^\w -]", "", text.lower()).strip().replace(" ", "-")
+    return re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", text.lower()).strip())
 
 
 if __name__ == "__main__":
