@@ -675,16 +675,16 @@ class Muon:
     @torch.no_grad()
     def step(self, lr):
         for group, mean in zip(self.groups, self.means, strict=True):
-            grad = torch.stack([w.grad for w in group])     # (weights, out, in)
+            grad = torch.stack([w.grad for w in group])     # (weights, …, out, in)
             mean.lerp_(grad, 0.05)
             x = grad.lerp(mean, 0.95)
-            x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-            tall = x.shape[1] > x.shape[2]
+            x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+            tall = x.shape[-2] > x.shape[-1]
             x = x.mT if tall else x
             for _ in range(5):
                 a = x @ x.mT
                 x = 3.4445 * x + (2.0315 * a @ a - 4.7750 * a) @ x
-            size = max(1, grad.shape[1] / grad.shape[2])**0.5
+            size = max(1, grad.shape[-2] / grad.shape[-1])**0.5
             for w, update in zip(group, x.mT if tall else x, strict=True):
                 w.mul_(1 - lr * self.weight_decay).sub_(update, alpha=lr * size)
 
@@ -731,94 +731,112 @@ ABLATION = {"whole": {}, "without residual": {"residual": False}, "without gates
             "without skips": {"skips": False}, "without dropout": {"dropout": 0.0}, "with AdamW alone": {"muon": False}}
 
 
-def stack_run(words, seed, n_steps, batch, *, channels=64, layers=8, gates=True, residual=True, skips=True,
-              dropout=0.25, muon=True, rate=0.002):
-    """Lecture 5's gated stack on whole names, with something left out: its dev loss. On a GPU if there is one.
+class SeededStacks:
+    """Lecture 5's gated stack on whole names, one for each seed, side by side. All tensors have the seeds in front."""
 
-    rate: the highest learning rate of AdamW where it trains all weights; 0.008 was worse.
+    def __init__(self, seeds, device, *, channels=96, layers=8, gates=True, residual=True, skips=True, dropout=0.25):
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+        def weights(n_in, n_out, scale=1.0):
+            w = torch.stack([torch.randn((n_out, n_in), generator=g) for g in generators]) * n_in**-0.5 * scale
+            return w.to(device).requires_grad_(), torch.zeros((len(seeds), 1, n_out), device=device, requires_grad=True)
+
+        self.gates, self.residual, self.skips, self.dropout = gates, residual, skips, dropout
+        self.dilations = [2 ** (k % 4) for k in range(layers)]
+        self.C = weights(channels, 27, scale=channels**0.5)[0]              # (seeds, 27, channels)
+        self.pairs = [weights(2 * channels, (1 + gates) * channels) for _ in self.dilations]
+        self.mixed = [weights(channels, (1 + skips) * channels) for _ in self.dilations]
+        self.last, self.head = weights(channels, channels), weights(channels, 27, scale=0.1)
+        self.matrices = [w for w, _ in (*self.pairs, *self.mixed, self.last)]
+        self.others = [self.C, self.head[0], *(b for _, b in (*self.pairs, *self.mixed, self.last, self.head))]
+        self.first_rows = 27 * torch.arange(len(seeds), device=device)[:, None, None]
+
+    def __call__(self, idx, training=False):
+        """idx (seeds, B, T) → logits (seeds, B, T, 27)."""
+        def linear(x, layer):
+            return (x.flatten(1, 2) @ layer[0].mT + layer[1]).unflatten(1, x.shape[1:3])
+
+        x, total = F.embedding(idx + self.first_rows, self.C.flatten(0, 1)), 0
+        for d, pair, mix in zip(self.dilations, self.pairs, self.mixed, strict=True):
+            h = linear(torch.cat([F.pad(x, (0, 0, d, 0))[:, :, :x.shape[2]], x], 3), pair)
+            if self.gates:
+                filtered, gate = h.chunk(2, 3)
+                h = filtered.tanh() * gate.sigmoid()
+            else:
+                h = h.tanh()
+            h = linear(F.dropout(h, self.dropout, training), mix)
+            if self.skips:
+                h, skip = h.chunk(2, 3)
+                total = total + skip / len(self.dilations)**0.5
+            x = x + h if self.residual else h
+        h = F.relu(linear(F.relu(total if self.skips else x), self.last))
+        return linear(F.dropout(h, self.dropout, training), self.head)
+
+
+def stacks_run(task):
+    """Train the stacks of one row of the ablation, on a GPU if there is one: the dev loss of each seed.
+
+    task: the words, the seeds, steps, names in a step, and what the row leaves out. With AdamW alone 0.002 is the
+    highest rate; 0.008 did worse.
     """
     import makemore
-
-    class Stack(makemore.Model):
-        def __init__(self, n_vocab):
-            super().__init__()
-            self.dilations = [2 ** (k % 4) for k in range(layers)]
-            self.embedding = torch.nn.Embedding(n_vocab, channels)
-            self.pairs = torch.nn.ModuleList(torch.nn.Linear(2 * channels, (1 + gates) * channels)
-                                             for _ in self.dilations)
-            self.mixed = torch.nn.ModuleList(torch.nn.Linear(channels, (1 + skips) * channels)
-                                             for _ in self.dilations)
-            self.last, self.head = torch.nn.Linear(channels, channels), makemore.head(channels, n_vocab)
-            with torch.no_grad():
-                for layer in (*self.pairs, *self.mixed, self.last):
-                    layer.weight.normal_(0, layer.in_features**-0.5)
-                    layer.bias.zero_()
-
-        def features(self, idx):
-            x, total = self.embedding(idx), 0
-            for d, pair, mix in zip(self.dilations, self.pairs, self.mixed, strict=True):
-                h = pair(torch.cat([F.pad(x, (0, 0, d, 0))[:, :x.shape[1]], x], 2))
-                if gates:
-                    filtered, gate = h.chunk(2, 2)
-                    h = filtered.tanh() * gate.sigmoid()
-                else:
-                    h = h.tanh()
-                h = mix(F.dropout(h, dropout, self.training))
-                if skips:
-                    h, skip = h.chunk(2, 2)
-                    total = total + skip / layers**0.5
-                x = x + h if residual else h
-            h = F.relu(self.last(F.relu(total if skips else x)))
-            return F.dropout(h, dropout, self.training)
-
-    torch.manual_seed(seed)
+    words, seeds, n_steps, batch, left_out = task
+    muon, left_out = left_out.get("muon", True), {k: v for k, v in left_out.items() if k != "muon"}
+    torch.set_num_threads(1)
+    torch.manual_seed(seeds[0])
     device = "cuda" if torch.cuda.is_available() else "cpu"
     train, dev, _ = split_words(words)
     stoi, _ = build_vocabulary(words)
     on_train, on_dev = makemore.Words(train, stoi), makemore.Words(dev, stoi)
-    model = Stack(len(stoi)).to(device)
-    matrices = [layer.weight for layer in (*model.pairs, *model.mixed, model.last)] if muon else []
-    others = [p for p in model.parameters() if not any(p is w for w in matrices)]
-    adam = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.01 if muon else 0.1, fused=True)
-    optimizer = Muon(matrices, 0.1)
+    nets = SeededStacks(seeds, device, **left_out)
+    adam = torch.optim.AdamW(nets.others + ([] if muon else nets.matrices), betas=(0.9, 0.99),
+                             weight_decay=0.01 if muon else 0.1, fused=True)
+    optimizer = Muon(nets.matrices if muon else [], 0.1)
     characters, warm_up = batch * (on_train.lengths + 1).double().mean().item(), n_steps // 20
-    model.train()
+
+    def summed_loss(batches, training=False):
+        """The summed loss of each net on its batch, a list of (x, y), padded to the largest: (seeds,)."""
+        B, T = (max(x.shape[k] for x, _ in batches) for k in (0, 1))
+        x, y = (torch.stack([F.pad(part, (0, T - part.shape[1], 0, B - part.shape[0]), value=pad) for part in parts])
+                for parts, pad in zip(zip(*batches, strict=True), (0, -1), strict=True))
+        logits, y = nets(x.to(device), training), y.to(device)
+        return F.cross_entropy(logits.permute(0, 3, 1, 2), y, ignore_index=-1, reduction="none").sum((1, 2))
+
     for step in range(n_steps):
-        x, y = on_train.batch(on_train.training_batch(step, batch, seed), device)
-        model.zero_grad()
-        (model(x, y)[1] * (y >= 0).sum() / characters).backward()
+        loss = summed_loss([on_train.batch(on_train.training_batch(step, batch, seed), "cpu") for seed in seeds], True)
+        adam.zero_grad()
+        for w in nets.matrices:
+            w.grad = None
+        (loss.sum() / characters).backward()
         share = (step + 1) / warm_up if step < warm_up else 0.5 + 0.5 * math.cos(math.pi * (step - warm_up)
                                                                                  / (n_steps - warm_up))
-        adam.param_groups[0]["lr"] = (0.008 if muon else rate) * share
+        adam.param_groups[0]["lr"] = (0.008 if muon else 0.002) * share
         adam.step()
         optimizer.step(0.02 * share)
-    return makemore.evaluate(model, on_dev, device)
+    with torch.no_grad():
+        total = sum(summed_loss([on_dev.batch(which, "cpu")] * len(seeds)).cpu()
+                    for which in on_dev.cut(torch.arange(len(on_dev)), 512))
+    return (total / (on_dev.lengths + 1).sum()).tolist()
 
 
-def bench_wavenet_ablation(words, *, n_steps=2000, batch=128, seeds=(1, 2, 3)):
-    """Lecture 5's gated stack, and what it loses without each of its parts: three seeds, differences paired by seed."""
-    tasks = [(words, seed, n_steps, batch, parts) for parts in ABLATION.values() for seed in seeds]
-    losses, rows = [], {}
+def bench_wavenet_ablation(words, *, n_steps=4000, batch=128, seeds=(1, 2, 3)):
+    """Lecture 5's gated stack, and what it loses without each of its parts: three seeds, differences paired by seed.
+
+    Minutes of a GPU, if there is one, or half a day of a CPU.
+    """
+    rows = {}
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        for loss in pool.imap(ablated, tasks):
-            losses.append(round(loss, 4))
-            print(losses, flush=True)
-    whole = losses[:len(seeds)]
-    for i, name in enumerate(ABLATION):
-        dev = losses[i * len(seeds):(i + 1) * len(seeds)]
-        more = dev if name == "whole" else [loss - other for loss, other in zip(dev, whole, strict=True)]
-        mean, error = round(statistics.fmean(more), 4), round(statistics.stdev(more) / len(more)**0.5, 4)
-        rows[name] = {"dev": dev} | ({"mean": mean, "error": error} if name == "whole" else
-                                     {"mean": round(statistics.fmean(dev), 4), "difference": mean,
-                                      "difference_error": error})
-    return {"steps": n_steps, "batch": batch, "channels": 64, "layers": 8, "rows": rows}
-
-
-def ablated(task):
-    """stack_run() in a process of its own: words, seed, n_steps, batch, and what is left out."""
-    torch.set_num_threads(1)
-    *setting, parts = task
-    return stack_run(*setting, **parts)
+        tasks = [(words, seeds, n_steps, batch, left_out) for left_out in ABLATION.values()]
+        for name, dev in zip(ABLATION, pool.imap(stacks_run, tasks), strict=True):
+            whole = rows["whole"]["dev"] if rows else [0] * len(dev)
+            rows[name] = {"dev": [round(loss, 4) for loss in dev], "mean": round(statistics.fmean(dev), 4)}
+            more = [loss - other for loss, other in zip(dev, whole, strict=True)]
+            error = round(statistics.stdev(more) / len(more)**0.5, 4)
+            rows[name] |= ({"error": error} if name == "whole" else
+                           {"difference": round(statistics.fmean(more), 4), "difference_error": error})
+            print(name, rows[name], flush=True)
+    return {"steps": n_steps, "batch": batch, "channels": 96, "layers": 8, "rows": rows,
+            "on": torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"}
 
 
 def bench_notebooks(_):
