@@ -41,6 +41,10 @@ def to_html(markdown):
     return MarkdownWithMath(Renderer(escape=False, exclude_anchor_links=True)).render(markdown)
 
 
+EXPORTER = HTMLExporter(template_name="basic", filters={"markdown2html": to_html, "clean_html": str.strip},
+                        exclude_input_prompt=True, exclude_output_prompt=True)
+
+
 def main():
     out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "book")
     pages, waiting = {}, [START, *(path.relative_to(ROOT) for path in ROOT.glob("notebooks/[0-9]_*.ipynb"))]
@@ -76,8 +80,7 @@ def main():
 def read(path):
     """A file of the repository as a page: with ids at its headings, and its contents."""
     if path.suffix == ".ipynb":
-        html, _ = HTMLExporter(template_name="basic", filters={"markdown2html": to_html, "clean_html": str.strip},
-                               exclude_input_prompt=True, exclude_output_prompt=True).from_filename(ROOT / path)
+        html, _ = EXPORTER.from_filename(ROOT / path)
     else:
         text, language = (ROOT / path).read_text(encoding="utf-8"), "python" if path.suffix == ".py" else "text"
         html = to_html(text if path.suffix == ".md" else f"# {path.name}\n\n~~~~~{language}\n{text}\n~~~~~\n")
