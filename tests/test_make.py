@@ -17,8 +17,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 import yaml  # jupyterlab brings it
 from packaging.requirements import Requirement
+
+import mmutils
 
 ROOT = Path(__file__).parent.parent
 MADE_FOR = ROOT / ".venv/made-for"
@@ -65,16 +68,28 @@ def test_the_readme_has_the_plain_command_of_every_target():
         assert f"| `make {target}{' NB=1' * number}` | `{plain}` |" in readme
 
 
-@pytest.mark.parametrize("system, machine, torch", [
+@pytest.mark.parametrize("system, machine, version", [
     ("linux", "x86_64", "2.13.0"), ("linux", "aarch64", "2.13.0"), ("win32", "AMD64", "2.13.0"),
     ("darwin", "arm64", "2.13.0"), ("darwin", "x86_64", "2.2.2")])
-def test_each_system_gets_one_torch(system, machine, torch):
+def test_each_system_gets_one_torch(system, machine, version):
     lines = re.sub(r"(^|\s)#.*", "", (ROOT / "requirements.txt").read_text("utf-8"), flags=re.M).splitlines()
     wanted = [Requirement(line) for line in lines if line.strip() and not line.startswith("-")]
     environment = {"sys_platform": system, "platform_machine": machine}
     taken = {r.name: str(r.specifier) for r in wanted if r.marker is None or r.marker.evaluate(environment)}
-    assert taken["torch"] == f"=={torch}" and ("numpy" in taken) == (torch == "2.2.2")
+    assert taken["torch"] == f"=={version}" and ("numpy" in taken) == (version == "2.2.2")
     assert all(pin.startswith("==") for pin in taken.values())
+
+
+def test_an_optimiser_of_an_old_torch_does_without_its_fused_form():
+    class Old(torch.optim.AdamW):
+        def __init__(self, params, lr=1e-3, *, fused=None):
+            assert fused is None, "this torch has none on a CPU"
+            super().__init__(params, lr)
+
+    p = torch.ones(2, requires_grad=True)
+    mmutils._ignore_fused(Old)
+    assert Old([p], 0.1, fused=True).defaults["lr"] == 0.1
+    assert torch.optim.AdamW([p], fused=True).defaults["fused"]
 
 
 def test_the_workflow_and_the_issue_form_can_be_read():
@@ -154,23 +169,27 @@ def test_fresh_brings_a_notebook_back_and_keeps_the_readers(tool, tmp_path, caps
     assert [kept.read_text() for kept in (tmp_path / "kept").iterdir()] == ["changed"]
 
 
-def test_run_strips_what_is_no_tag_or_size_of_a_picture_and_keeps_a_failing_notebook_as_it_was(tool, tmp_path, capsys):
+def test_run_strips_metadata_but_tags_sizes_and_alts_and_keeps_a_failing_notebook_as_it_was(tool, tmp_path, capsys):
     nb = nbformat.v4.new_notebook(metadata={"widgets": {"a": 1}, "kernelspec": {"name": "other", "display_name": "x"}})
     nb.cells = [nbformat.v4.new_code_cell("print(1)", metadata={"tags": ["parameters"], "collapsed": True}),
                 nbformat.v4.new_code_cell("import matplotlib.pyplot as plt, mmutils\nmmutils.use_style()\n"
                                           "plt.plot([1, 2])\nplt.show()",
-                                          metadata={"jupyter": {"source_hidden": True, "outputs_hidden": True}}),
+                                          metadata={"jupyter": {"source_hidden": True}, "alt": "a line that rises"}),
+                nbformat.v4.new_code_cell("plt.plot([1, 2])\nplt.show()\nplt.plot([2, 1])\nplt.show()",
+                                          metadata={"alt": ["up", "down"]}),
                 nbformat.v4.new_code_cell("import ipywidgets\nipywidgets.IntSlider()")]
     path = tmp_path / "notebooks/7_small.ipynb"
     nbformat.write(nb, path)
     assert tool.run(path)
     done = nbformat.read(path, as_version=4)
     assert done.metadata == tool.METADATA
-    assert [dict(cell.metadata) for cell in done.cells] == [{"tags": ["parameters"]}, {}, {}]
+    assert [dict(cell.metadata) for cell in done.cells] == [{"tags": ["parameters"]}, {"alt": "a line that rises"},
+                                                           {"alt": ["up", "down"]}, {}]
     assert done.cells[0].outputs[0].text == "1\n"
-    assert done.cells[1].outputs[0].data["image/png"] and not done.cells[2].outputs
-    assert done.cells[1].outputs[0].metadata == {"image/png": {"width": 864, "height": 326}}
-    assert [cell.execution_count for cell in done.cells] == [1, 2, 3]
+    assert done.cells[1].outputs[0].data["image/png"] and not done.cells[3].outputs
+    assert [output.metadata for cell in done.cells[1:3] for output in cell.outputs] == [
+        {"image/png": {"width": 864, "height": 326, "alt": alt}} for alt in ("a line that rises", "up", "down")]
+    assert [cell.execution_count for cell in done.cells] == [1, 2, 3, 4]
 
     done.cells[0].source = "1 / 0"
     nbformat.write(done, path)
