@@ -23,8 +23,9 @@ def main():
                        "2_strides.png": strides, "3_batchnorm.png": batchnorm, "4_atoms.png": atoms,
                        **{f"4_atoms_{part}.png": functools.partial(atoms, (part,)) for part in PARTS},
                        "4_broadcast.png": broadcast, "4_batchnorm_graph.png": batchnorm_graph,
-                       "5_flat_and_tree.png": flat_and_tree,
-                       "5_dilated_stack.png": dilated_stack}.items():
+                       "5_flat_and_tree.png": flat_and_tree, "5_view.png": view,
+                       "5_batchnorm_cells.png": batchnorm_cells, "5_dilated_stack.png": dilated_stack,
+                       "5_gated_layer.png": gated_layer}.items():
         fig = draw()
         fig.savefig(HERE / name, dpi=150, metadata={"Software": None})
         plt.close(fig)
@@ -399,29 +400,144 @@ def joined(ax, x, y, children, *, face="#dbe9f6", edge="#3f90da", size=0.2, colo
 
 def flat_and_tree():
     """Eight characters crushed in one layer, and joined by a tree of three levels."""
-    fig, ax = plt.subplots(figsize=(8, 2.7))
+    fig, ax = plt.subplots(figsize=(8, 2.5))
     joint = {"face": "#fff1d6", "edge": ORANGE, "size": 0.3}
-    for left, title in ((0, "flat: eight at once"), (10.6, "tree: two at a time")):
+    for left, title in ((0, "flat: eight at once"), (10.0, "tree: two at a time")):
         level = []
         for i, ch in enumerate("...isabe"):
             box(ax, left + i, 0, ch, face="#dbe9f6", edge=BLUE)
             level.append((left + i, 0.36))
         if left == 0:
-            joined(ax, 3.5, 3.7, level, **joint)
-            ax.text(4.0, 3.8, "one hidden layer", va="center", fontsize=8.5)
+            joined(ax, 3.5, 3.9, level, **joint)
+            ax.text(4.0, 4.0, "one hidden layer", va="center", fontsize=10)
         else:
-            for y, label, style in ((1.4, "a layer for pairs,\nused four times", {}),
-                                    (2.5, "a layer for pairs of\npairs, used twice", {}),
-                                    (3.7, "a layer for\nall eight", joint)):
+            for y, label, style in ((1.3, "a layer for pairs,\nused four times", {}),
+                                    (2.6, "a layer for pairs of\npairs, used twice", {}),
+                                    (3.9, "a layer for all eight", joint)):
                 pairs = list(zip(level[::2], level[1::2], strict=True))
                 level = [((a[0] + b[0]) / 2, y) for a, b in pairs]
                 for node, pair in zip(level, pairs, strict=True):
                     joined(ax, *node, pair, **style)
-                ax.text(left + 7.6, y, label, va="center", fontsize=8.5)
-        ax.add_patch(FancyArrowPatch((left + 3.5, 4.05), (left + 3.5, 4.6), arrowstyle="->", mutation_scale=10))
-        box(ax, left + 3.5, 5.0, "?", face="#fff1d6", edge=ORANGE)
-        ax.text(left + 3.5, 5.9, title, ha="center", va="center", fontsize=10.5)
-    ax.set(xlim=(-0.6, 22.4), ylim=(-0.5, 6.3), aspect="equal")
+                ax.text(left + 7.6, y, label, va="center", fontsize=10)
+        ax.add_patch(FancyArrowPatch((left + 3.5, 4.25), (left + 3.5, 4.75), arrowstyle="->", mutation_scale=10))
+        box(ax, left + 3.5, 5.15, "?", face="#fff1d6", edge=ORANGE)
+        ax.text(left + 3.5, 6.0, title, ha="center", va="center", fontsize=11)
+    ax.set(xlim=(-0.6, 22.9), ylim=(-0.5, 6.3), aspect="equal")
+    ax.axis("off")
+    return fig
+
+
+def view():
+    """Lecture 5: eight characters of three numbers in memory, and the view that joins neighbours."""
+    fig, ax = plt.subplots(figsize=(8, 3.5))
+    shades = ["#dbe9f6", "#fff1d6"]
+
+    def cell(x, y, value, shade):
+        ax.add_patch(FancyBboxPatch((x - 0.36, y - 0.31), 0.72, 0.62, edgecolor=GREY, facecolor=shade,
+                                    boxstyle="round,pad=0,rounding_size=0.08"))
+        ax.text(x, y - 0.02, str(value), ha="center", va="center", fontsize=10)
+
+    for i in range(24):
+        cell(0.85 * i, 0, i, shades[i // 3 % 2])
+    ax.text(-0.4, 0.6, "in memory: the numbers of eight characters, three each", fontsize=10.5)
+    word = "...isabe"
+    for r in range(8):
+        for c in range(3):
+            cell(1.5 + 0.85 * c, -2.2 - 0.76 * r, 3 * r + c, shades[r % 2])
+        ax.text(0.7, -2.2 - 0.76 * r, word[r], ha="right", va="center", fontsize=12)
+        ax.text(4.0, -2.2 - 0.76 * r, "even" if r % 2 == 0 else "odd", va="center", fontsize=10, color="#4a5553")
+    for r in range(4):
+        for c in range(6):
+            cell(9.4 + 0.85 * c, -3.3 - 0.95 * r, 6 * r + c, shades[c // 3])
+        ax.text(8.6, -3.3 - 0.95 * r, word[2 * r:2 * r + 2], ha="right", va="center", fontsize=12)
+    ax.text(1.1, -1.5, "as (8, 3)", fontsize=10.5)
+    ax.text(9.0, -2.6, "view(4, 6): two characters in a row", fontsize=10.5)
+    ax.text(15.4, -4.75, "Left half of each row:\nthe characters at even\nplaces. Right half: those\n"
+            "at odd places. Nothing\nhas moved in memory.", fontsize=10.5, va="center", linespacing=1.4)
+    ax.add_patch(FancyArrowPatch((5.4, -4.75), (7.4, -4.75), arrowstyle="->", mutation_scale=16, color="#4a5553"))
+    ax.set(xlim=(-0.6, 20.3), ylim=(-8.0, 1.2), aspect="equal")
+    ax.axis("off")
+    return fig
+
+
+def batchnorm_cells():
+    """Lecture 5: which cells share a mean, with the bug and mended; one neuron of (B, T, C)."""
+    fig, ax = plt.subplots(figsize=(8, 3.1))
+    shades, edges = ["#dbe9f6", "#fff1d6", "#e5dcf3", "#dcefdc"], [BLUE, ORANGE, "#832db6", "#4d9a4d"]
+    for left, title, note, each in ((0, "x.mean(0): the bug", "4 means, each of 32 numbers", True),
+                                    (8.4, "x.mean((0, 1)): mended", "1 mean, of 32 · 4 = 128 numbers", False)):
+        for c in range(4):
+            for r in range(5):
+                k = c if each else 0
+                ax.add_patch(FancyBboxPatch((left + c - 0.44, -0.62 * r - 0.26), 0.88, 0.52, facecolor=shades[k],
+                                            edgecolor=edges[k], boxstyle="round,pad=0,rounding_size=0.08"))
+            ax.text(left + c, -1.92, "⋮", ha="center", va="center", fontsize=12)
+            ax.text(left + c, 0.5, ("..", ".i", "sa", "be")[c], ha="center", va="center", fontsize=11)
+            if each:
+                ax.text(left + c, -3.3, "mean", ha="center", va="center", fontsize=10)
+                ax.add_patch(FancyArrowPatch((left + c, -2.78), (left + c, -3.12), arrowstyle="->", mutation_scale=9,
+                                             color="#4a5553"))
+        if not each:
+            ax.text(left + 1.5, -3.3, "mean", ha="center", va="center", fontsize=10)
+            for c in range(4):
+                ax.add_patch(FancyArrowPatch((left + c, -2.78), (left + 1.5, -3.12), arrowstyle="->",
+                                             mutation_scale=9, color="#4a5553"))
+        ax.text(left - 0.44, 1.15, title, fontsize=11.5, va="center", family="monospace")
+        ax.text(left + 1.5, -3.9, note, fontsize=10.5, va="center", ha="center")
+    ax.text(4.0, 0.5, "← four places: pairs", fontsize=10.5, va="center")
+    ax.text(4.0, -1.25, "a row for each\nof 32 examples,\none neuron", fontsize=10.5, va="center", linespacing=1.4)
+    ax.set(xlim=(-0.7, 12.4), ylim=(-4.2, 1.5))
+    ax.axis("off")
+    return fig
+
+
+def gated_layer():
+    """Lecture 5: one layer of WaveNet: filter and gate, tanh times sigmoid, residual and skip."""
+    fig, ax = plt.subplots(figsize=(8, 2.5))
+    line = {"arrowstyle": "->", "mutation_scale": 12, "color": "#4a5553", "shrinkA": 0, "shrinkB": 0}
+
+    def slab(x, y, text, width=1.7, face="white", edge=GREY):
+        ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.28), width, 0.56, facecolor=face, edgecolor=edge,
+                                    boxstyle="round,pad=0,rounding_size=0.1"))
+        ax.text(x, y - 0.02, text, ha="center", va="center", fontsize=10.5)
+
+    def arrow(*points):
+        for (x0, y0), (x1, y1) in zip(points, points[1:-1], strict=False):
+            ax.plot([x0, x1], [y0, y1], color="#4a5553", linewidth=1.1, zorder=0)
+        ax.add_patch(FancyArrowPatch(points[-2], points[-1], **line))
+
+    trained = {"face": "#dbe9f6", "edge": BLUE}
+    slab(0.9, 3.0, "x, d places earlier", 2.6)
+    slab(0.9, 1.2, "x", 2.5)
+    slab(4.0, 3.0, "filter", **trained)
+    slab(4.0, 1.2, "gate", **trained)
+    for y in (3.0, 1.2):
+        for z in (3.0, 1.2):
+            arrow((2.2, y), (3.1, z + 0.12 * (y - z) / 1.8))
+    slab(6.2, 3.0, "tanh", 1.1)
+    slab(6.2, 1.2, "σ", 1.1)
+    arrow((4.9, 3.0), (5.6, 3.0))
+    arrow((4.9, 1.2), (5.6, 1.2))
+    ax.add_patch(Circle((7.7, 2.1), 0.28, facecolor="#fff1d6", edgecolor=ORANGE))
+    ax.text(7.7, 2.08, "×", ha="center", va="center", fontsize=14)
+    arrow((6.8, 3.0), (7.5, 2.32))
+    arrow((6.8, 1.2), (7.5, 1.88))
+    slab(9.5, 3.0, "skip", **trained)
+    slab(9.5, 1.2, "residual", **trained)
+    arrow((7.9, 2.32), (8.6, 2.95))
+    arrow((7.9, 1.88), (8.6, 1.25))
+    arrow((10.4, 3.0), (11.6, 3.0))
+    ax.text(11.75, 3.0, "to the output:\nthe sum of\nall layers' skips", va="center", fontsize=10.5)
+    ax.add_patch(Circle((11.2, 1.2), 0.28, facecolor="#fff1d6", edgecolor=ORANGE))
+    ax.text(11.2, 1.18, "+", ha="center", va="center", fontsize=14)
+    arrow((10.4, 1.2), (10.9, 1.2))
+    arrow((0.9, 0.9), (0.9, 0.2), (11.2, 0.2), (11.2, 0.9))
+    arrow((11.5, 1.2), (12.3, 1.2))
+    ax.text(12.4, 1.2, "x of the\nnext layer", va="center", fontsize=10.5)
+    ax.text(6.2, 0.36, "x is added: the residual connection", ha="center", fontsize=10.5, color="#4a5553")
+    ax.text(4.0, 3.55, "what to say", ha="center", fontsize=10.5, color="#4a5553")
+    ax.text(4.95, 1.72, "how much of it", ha="center", fontsize=10.5, color="#4a5553")
+    ax.set(xlim=(-0.5, 14.2), ylim=(0, 3.9), aspect="equal")
     ax.axis("off")
     return fig
 
