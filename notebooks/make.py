@@ -70,11 +70,14 @@ def run(path):
 
 
 def strip(notebook):
-    """Take away metadata but tags and the size of pictures, and the outputs of cells that show a widget."""
+    """Take away metadata but tags, alt texts and the size of pictures, and the outputs of cells that show a widget.
+
+    A cell's metadata have the alt text of its picture, or a list for several. It goes into the metadata of the picture,
+    too, where nbconvert looks for it.
+    """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in ("alt", "tags") and v})
         if cell.cell_type == "code":
             if any(WIDGET in output.get("data", {}) for output in cell.outputs):
                 cell.outputs = []
@@ -82,6 +85,10 @@ def strip(notebook):
                 output.pop("transient", None)
                 if "metadata" in output:                # a retina picture is shown at half its size
                     output.metadata = {k: v for k, v in output.metadata.items() if k == "image/png"}
+            alt = cell.metadata.get("alt", [])
+            pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+            for output, its_alt in zip(pictures, [alt] if isinstance(alt, str) else alt, strict=False):
+                output.metadata.setdefault("image/png", {})["alt"] = its_alt
     return notebook
 
 

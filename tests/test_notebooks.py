@@ -44,7 +44,7 @@ def test_holds_no_stray_metadata_paths_widgets_or_bytes(path):
     assert path.stat().st_size <= 2_500_000
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}
+        assert set(cell.metadata) <= {"tags", "alt"}
         assert tags(cell) <= TAGS
         for output in cell.get("outputs", []):
             data = output.get("data", {})
