@@ -27,9 +27,8 @@ import threading
 import time
 import unicodedata
 import zipfile
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
@@ -39,13 +38,25 @@ from tqdm import tqdm
 
 from mmutils import load_words, split_words
 
-try:
-    import fcntl
-except ImportError:     # Windows
-    fcntl = None
+# ----- 1. Settings and recipes ----------------------------------------------------------------------------------------
 
-# ----------------------------------------------------------------------------------------------------------------------
-# 1. Settings and recipes
+def number(kind, low, below=2**31, also=None):
+    """A type for argparse: an int or a float from low to below another, or one number also."""
+    def parse(text):
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if low <= value < below or value == also:
+                return value
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {kind.__name__} from {low} to below {below}")
+    return parse
+
+
+NATURAL, FROM_0, POSITIVE, SHARE = number(int, 1), number(int, 0), number(float, 1e-99), number(float, 0, below=1)
+
+
+def flag(default, kind, text):
+    """A field that is a flag of the command line, too."""
+    return field(default=default, metadata={"type": kind, "help": text})
 
 
 @dataclass
@@ -53,19 +64,19 @@ class Settings:
     """All that says how a model is built and trained. What a run does not set comes from its type's recipe."""
 
     type: str
-    n_layer: int = 0            # layers
-    n_head: int = 0             # heads of attention (transformer)
-    n_embd: int = 0             # channels of a character's embedding; the width of a transformer, a bow, a cnn
-    n_embd2: int = 0            # units of the hidden layers (mlp, bow, rnn, gru, lstm), channels of the head (cnn)
-    block_size: int = 0         # characters of context (mlp, bow, transformer; 0: all); a cnn's dilations stay below it
-    dropout: float = 0.0
-    batch_size: int = 256       # words in a step; of words longer than LONG fewer
-    learning_rate: float = 3e-3  # the highest; see learning_rate_at()
-    weight_decay: float = 0.01
-    max_steps: int = 3000       # −1: until Ctrl-C
-    eval_every: int = 0         # steps between two looks at val; 0: ten looks in a run
+    n_layer: int = flag(0, NATURAL, "layers")
+    n_head: int = flag(0, NATURAL, "heads of attention (transformer)")
+    n_embd: int = flag(0, NATURAL, "channels of a character's embedding; the width of a transformer, a bow, a cnn")
+    n_embd2: int = flag(0, NATURAL, "units of the hidden layers (mlp, bow, rnn, gru, lstm), channels of a cnn's head")
+    block_size: int = flag(0, NATURAL, "characters of context (mlp, bow, transformer); a cnn's dilations stay below it")
+    dropout: float = flag(0.0, SHARE, "share of units left out in training")
+    batch_size: int = flag(256, NATURAL, "words in a step; fewer, if they are very long")
+    learning_rate: float = flag(3e-3, POSITIVE, "the highest learning rate")
+    weight_decay: float = flag(0.01, number(float, 0), "weight decay of AdamW")
+    max_steps: int = flag(3000, number(int, 0, also=-1), "steps; -1: until Ctrl-C")
+    eval_every: int = flag(0, NATURAL, "steps between two looks at val (a tenth of the run)")
     split: str = "lecture"
-    seed: int = 3407
+    seed: int = flag(3407, FROM_0, "seed of weights, batches and samples (3407)")
 
 
 RECIPES = {s.type: s for s in (
@@ -89,13 +100,10 @@ class Problem(Exception):
     """Something that the person at the keyboard can mend: shown as one line, exit code 2."""
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# 2. The models
-#
+# ----- 2. The models --------------------------------------------------------------------------------------------------
 # Each gets idx (B, T), int64: a batch of words, each with 0 at its front; and gives logits (B, T, V): for every
 # position a score for each of the V characters that may follow, 0 being the end. The logits at position t depend on
 # idx[:, :t + 1] only.
-
 
 class Model(nn.Module):
     """What all models share. Each has features(idx), which gives (B, T, C), and a head, which makes logits of them."""
@@ -116,14 +124,6 @@ class Model(nn.Module):
         return self.head(self.features(idx[:, -self.context:])[:, -1])
 
 
-def head(n_in, n_vocab):
-    """The last layer. Its small weights make all characters about equally probable before training."""
-    layer = nn.Linear(n_in, n_vocab)
-    nn.init.normal_(layer.weight, std=0.02)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 class Bigram(Model):
     """A table: row i holds the logits of what follows character i (lecture 1)."""
 
@@ -131,21 +131,16 @@ class Bigram(Model):
 
     def __init__(self, s, n_vocab, n_places):
         super().__init__()
-        self.table = nn.Embedding(n_vocab, n_vocab)
-        nn.init.zeros_(self.table.weight)
+        self.head = nn.Embedding(n_vocab, n_vocab)
+        nn.init.zeros_(self.head.weight)
 
     def features(self, idx):
         return idx
 
-    def head(self, idx):
-        return self.table(idx)
-
 
 class MLP(Model):
-    """Embeddings of the last block_size characters side by side, a tanh layer, logits (lecture 2).
-
-    Bengio et al. 2003, "A Neural Probabilistic Language Model", JMLR 3.
-    """
+    """Embeddings of the last block_size characters side by side, a tanh layer, logits (lecture 2; Bengio et al. 2003,
+    "A Neural Probabilistic Language Model", JMLR 3)."""
 
     def __init__(self, s, n_vocab, n_places):
         super().__init__()
@@ -154,7 +149,7 @@ class MLP(Model):
         sizes = [self.context * s.n_embd] + [s.n_embd2] * s.n_layer
         self.hidden = nn.Sequential(*[part for a, b in zip(sizes, sizes[1:], strict=False)
                                       for part in (nn.Linear(a, b), nn.Tanh(), nn.Dropout(s.dropout))])
-        self.head = head(sizes[-1], n_vocab)
+        self.head = nn.Linear(sizes[-1], n_vocab)
 
     def features(self, idx):
         windows = F.pad(idx, (self.context - 1, 0)).unfold(1, self.context, 1)         # (B, T, block_size)
@@ -173,7 +168,7 @@ class BagOfWords(Model):
                                                   nn.Linear(s.n_embd2, s.n_embd), nn.Dropout(s.dropout))
                                     for _ in range(s.n_layer))
         self.norm = nn.LayerNorm(s.n_embd)
-        self.head = head(s.n_embd, n_vocab)
+        self.head = nn.Linear(s.n_embd, n_vocab)
 
     def features(self, idx):
         place = torch.arange(idx.shape[1], device=idx.device)
@@ -206,7 +201,7 @@ class Recurrent(Model):
         self.cells = module(s.n_embd, s.n_embd2, s.n_layer, batch_first=True,
                             dropout=s.dropout if s.n_layer > 1 else 0.0)
         self.dropout = nn.Dropout(s.dropout)
-        self.head = head(s.n_embd2, n_vocab)
+        self.head = nn.Linear(s.n_embd2, n_vocab)
 
     def features(self, idx):
         h, _ = self.cells(self.dropout(self.embedding(idx)))                # (B, T, n_embd2)
@@ -234,7 +229,7 @@ class CNN(Model):
         self.mixed = nn.ModuleList(nn.Linear(s.n_embd, 2 * s.n_embd) for _ in self.dilations)
         self.dropout = nn.Dropout(s.dropout)
         self.last = nn.Linear(s.n_embd, s.n_embd2)
-        self.head = head(s.n_embd2, n_vocab)
+        self.head = nn.Linear(s.n_embd2, n_vocab)
 
     def features(self, idx):
         x, skips = self.embedding(idx), 0                                   # (B, T, C)
@@ -275,10 +270,8 @@ class Block(nn.Module):
 
 
 class Transformer(Model):
-    """Embeddings of characters and places, n_layer blocks of attention and MLP, logits.
-
-    Vaswani et al. 2017, "Attention Is All You Need"; the norms stand in front, as in GPT-2.
-    """
+    """Embeddings of characters and places, n_layer blocks of attention and MLP, logits (Vaswani et al. 2017, "Attention
+    Is All You Need"; the norms stand in front, as in GPT-2)."""
 
     def __init__(self, s, n_vocab, n_places):
         super().__init__()
@@ -288,7 +281,7 @@ class Transformer(Model):
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.n_layer))
         self.norm = nn.LayerNorm(s.n_embd)
         self.dropout = nn.Dropout(s.dropout)
-        self.head = head(s.n_embd, n_vocab)
+        self.head = nn.Linear(s.n_embd, n_vocab)
 
     def features(self, idx, memory=None, done=0):
         if self.context < idx.shape[1]:         # only the last block_size characters may be seen: windows of so many
@@ -304,21 +297,21 @@ class Transformer(Model):
     def following(self, idx, memory):
         if self.context < idx.shape[1]:
             return super().following(idx, memory)
-        done = memory.get("done", 0)
-        memory["done"] = idx.shape[1]
+        done, memory["done"] = memory.get("done", 0), idx.shape[1]
         return self.head(self.features(idx[:, done:], memory, done)[:, -1])
 
 
 def build_model(s, n_vocab, n_places):
     """A fresh model. n_vocab: characters and the end. n_places: how long an input may be (bow, transformer)."""
-    models = {"bigram": Bigram, "mlp": MLP, "bow": BagOfWords, "rnn": Recurrent, "gru": Recurrent, "lstm": Recurrent,
-              "cnn": CNN, "transformer": Transformer}
-    return models[s.type](s, n_vocab, n_places)
+    kinds = {"bigram": Bigram, "mlp": MLP, "bow": BagOfWords, "cnn": CNN, "transformer": Transformer}
+    model = kinds.get(s.type, Recurrent)(s, n_vocab, n_places)
+    if s.type != "bigram":                      # small weights make all characters about equally probable at first
+        nn.init.normal_(model.head.weight, std=0.02)
+        nn.init.zeros_(model.head.bias)
+    return model
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# 3. The data
-
+# ----- 3. The data ----------------------------------------------------------------------------------------------------
 
 class Words:
     """Words as one row of indices with 0 around each, 0 e m m a 0 a v a 0: it is as long as they have characters."""
@@ -329,9 +322,6 @@ class Words:
         self.lengths = torch.tensor([len(word) for word in words])
         self.starts = (self.lengths + 1).cumsum(0) - self.lengths - 1       # where the 0 in front of each word stands
         self.batches = functools.lru_cache(maxsize=2)(self.batches)         # of the first epoch, and of this one
-
-    def __len__(self):
-        return len(self.lengths)
 
     def batch(self, which, device):
         """x and y (B, T) of the words `which`: 0 and the word, and 1 further on the targets; behind it 0, and −1."""
@@ -344,13 +334,13 @@ class Words:
     def cut(self, which, batch_size):
         """The words `which` in order of length, as batches that are at most `batch_size` words and LONG + 1 times as
         many characters, with what pads them to the longest; or a single word."""
-        batches = []
-        for part in which[self.lengths[which].argsort(stable=True)].split(batch_size):
-            while len(part):
-                size = torch.arange(1, len(part) + 1) * (self.lengths[part] + 1)
-                n = max(1, int((size <= batch_size * (LONG + 1)).sum()))
-                batches.append(part[:n])
-                part = part[n:]
+        which, batches = which[self.lengths[which].argsort(stable=True)], []
+        while len(which):
+            longest = self.lengths[which[:batch_size]] + 1                  # of the first word, the first two, …
+            padded = longest * torch.arange(1, len(longest) + 1)
+            n = max(1, int((padded <= batch_size * (LONG + 1)).sum()))
+            batches.append(which[:n])
+            which = which[n:]
         return batches
 
     def batches(self, batch_size, seed):
@@ -360,7 +350,7 @@ class Words:
         long words are one pool, so that there are as many batches whatever the seed.
         """
         g = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self), generator=g)
+        order = torch.randperm(len(self.lengths), generator=g)
         long = self.lengths[order] > LONG
         pools = [*order[~long].split(4 * batch_size), order[long]]
         batches = [batch for pool in pools for batch in self.cut(pool, batch_size)]
@@ -376,29 +366,22 @@ def split(words, how):
     """(train, val, test) by the name of the split; val and test are empty for "all"."""
     if how == "all":
         return list(words), [], []
+    if len(words) < 10:
+        raise Problem(f"{len(words)} words are too few to split 80/10/10. Take at least 10, or --split all.")
     if how == "lecture":
-        try:
-            return split_words(words)
-        except ValueError:
-            raise Problem(f"{len(words)} words are too few to split 80/10/10. Take at least 10, "
-                          f"or --split all to train on every one.") from None
+        return split_words(words)
     # Karpathy's permutation: the last 1,000 words (or a tenth) are test. He has no val; here it is taken from train
     n = min(1000, len(words) // 10)
-    if n == 0 or len(words) < 3 * n:
-        raise Problem(f"{len(words)} words are too few for --split makemore. Take at least 10, or --split all.")
-    order = torch.randperm(len(words), generator=torch.Generator().manual_seed(3407)).tolist()
+    order = torch.randperm(len(words), generator=torch.Generator().manual_seed(3407))
     shuffled = [words[i] for i in order]
     return shuffled[:-2 * n], shuffled[-2 * n:-n], shuffled[-n:]
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# 4. Sampling
-
+# ----- 4. Sampling ----------------------------------------------------------------------------------------------------
 
 @torch.no_grad()
-def sample(model, n, longest, g, *, temperature=1.0, top_k=None, prefix=(), device="cpu"):
+def sample(model, n, longest, g, *, temperature=1.0, top_k=-1, prefix=(), device="cpu"):
     """n words as lists of indices: all drawn at once, a character a round. No word gets longer than `longest`.
-
     prefix: indices that each word begins with. top_k: draw from the k most probable characters only. g: the generator.
     """
     model.eval()
@@ -406,15 +389,14 @@ def sample(model, n, longest, g, *, temperature=1.0, top_k=None, prefix=(), devi
     ended, memory = torch.zeros(n, dtype=torch.bool, device=device), {}
     while idx.shape[1] <= longest and not ended.all():
         logits = model.following(idx, memory) / max(temperature, 1e-30)     # (n, V)
-        if top_k is not None:
+        if top_k > 0:
             logits[logits < logits.topk(min(top_k, logits.shape[1])).values[:, -1:]] = -math.inf
         drawn = torch.multinomial(logits.softmax(1).cpu(), 1, generator=g).to(device)
         drawn[ended] = 0
         ended |= drawn[:, 0] == 0
         idx = torch.cat([idx, drawn], 1)
-    rows = idx[:, 1:].tolist()
     # what follows the first end is padding; the prefix may not hold an end
-    return [row[:row.index(0)] if 0 in row else row for row in rows]
+    return [row[:row.index(0)] if 0 in row else row for row in idx[:, 1:].tolist()]
 
 
 @torch.no_grad()
@@ -429,25 +411,23 @@ def most_likely(model, n, longest, *, prefix=(), device="cpu"):
     while len(beams) and beams.shape[1] <= longest + 1:
         portions = beams.split(max(1, PLACES // beams.shape[1]))            # for the memory
         logits = torch.cat([model.following(some.to(device), {}).cpu() for some in portions])
-        V = logits.shape[1]
-        scores = log_p[:, None] + logits.log_softmax(1)                     # (beams, V)
+        scores = log_p[:, None] + logits.log_softmax(1)                     # (beams, V); column 0: the word ends here
         found += zip(scores[:, 0].tolist(), beams[:, 1:].tolist(), strict=True)
-        found = sorted(found, key=lambda pair: -pair[0])[:n]
-        scores[:, 0] = -math.inf                                            # these have ended
-        width = max(n, min(max(200, 20 * n), 2**22 // V))
-        log_p, which = scores.flatten().topk(min(width, scores.numel()))
-        hopeful = log_p > (found[-1][0] if len(found) == n else -math.inf)
-        log_p, which = log_p[hopeful], which[hopeful]
-        beams = torch.cat([beams[which // V], which[:, None] % V], 1)
+        found = sorted(found, reverse=True)[:n]
+        least = found[-1][0] if len(found) == n else -math.inf
+        keep = n + min(20 * n + 200, 2**22 // scores.shape[1])
+        log_p, at = scores[:, 1:].flatten().sort(descending=True)
+        log_p = log_p[log_p > least][:keep]
+        beam, ch = at[:len(log_p)] // (scores.shape[1] - 1), at[:len(log_p)] % (scores.shape[1] - 1) + 1
+        beams = torch.cat([beams[beam], ch[:, None]], 1)
     return [(word, math.exp(score)) for score, word in found]
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# 5. Nothing is lost: checkpoints, the log, the work directory, signals
+# ----- 5. Nothing is lost: checkpoints, the log, the work directory, signals ------------------------------------------
 
 CHECKPOINT, LOG, LOCK, HEADER = "model.pt", "log.csv", ".makemore.lock", "step,batch_loss,val_loss,learning_rate"
-PARTS = {"makemore", "settings", "chars", "longest", "list", "model", "best", "best_loss", "optimizer", "step",
-         "random", "random_gpu"}
+PARTS = {"makemore", "settings", "chars", "longest", "list", "model", "best", "best_loss", "log", "optimizer",
+         "step", "random", "random_gpu"}
 
 
 def write_whole(path, content):
@@ -461,8 +441,7 @@ def write_whole(path, content):
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        part.unlink(missing_ok=True)
         kept = "The one before it is still there." if path.exists() else "Nothing was saved."
         raise Problem(f"{path} could not be written ({error.strerror}). {kept}") from None
 
@@ -470,14 +449,11 @@ def write_whole(path, content):
 def load(path):
     """Read a checkpoint, or say what is wrong with it."""
     if not path.exists():
-        raise Problem(f"there is no checkpoint {path}. Train first, without --resume and --sample-only, or give the "
-                      f"work directory of an earlier run with -o.")
+        raise Problem(f"there is no checkpoint {path}. Train first, or name another work directory with -o.")
     try:
-        content = io.BytesIO(path.read_bytes())
-        if zipfile.ZipFile(content).testzip():                              # torch does not look at the check sums
+        if zipfile.ZipFile(path).testzip():                                 # torch does not look at the check sums
             raise zipfile.BadZipFile
-        content.seek(0)
-        state = torch.load(content, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if state.keys() != PARTS or state["settings"].keys() != {f.name for f in fields(Settings)}:
             raise KeyError
     except Exception as error:                                              # of damaged pickles any kind may come
@@ -486,128 +462,116 @@ def load(path):
     return state
 
 
-def is_log(path):
-    """Whether a file is a log of this program, or the beginning of one."""
-    return path.is_file() and HEADER.startswith(path.read_text(errors="replace").split("\n")[0])
+class WorkDir:
+    """Where a run keeps its checkpoint and its log. A run that was there before is kept until this one is better."""
 
+    def __init__(self, path, state, overwrite):
+        self.path, self.aside, self.board = path, None, None
+        self.logs = {path / LOG: self.to_file, "TensorBoard": self.to_board}
+        self.saved, self.saved_at = state is not None, time.monotonic()
+        is_log = (path / LOG).is_file() and HEADER.startswith((path / LOG).read_text(errors="replace").split("\n")[0])
+        self.foreign_log, there = (path / LOG).exists() and not is_log, "the log of a run" if is_log else ""
+        if (path / CHECKPOINT).exists() and not state:
+            old = load(path / CHECKPOINT)                                   # untrained, it is nothing to keep
+            there = f"a run ({old['settings']['type']}, step {old['step']:,})" if old["step"] else ""
+        self.replaces = not state and there
+        if self.replaces and not overwrite:
+            raise Problem(f"{path} holds {there}: go on with --resume, take another -o, or give it up: --overwrite.")
 
-class Log:
-    """log.csv, a row a look, and TensorBoard, if it is installed. What cannot be written is told once and given up."""
-
-    def __init__(self, work_dir, step):
-        self.work_dir, self.step, self.board, self.writers = work_dir, step, None, [self.to_file, self.to_board]
-
-    def write(self, *row):
-        for writer in list(self.writers):
+    def save(self, state, loss, *, report=False, good=False):
+        """Write a checkpoint, if the loss is a number. good: it makes the run that was there before superfluous."""
+        if not math.isfinite(loss):
+            raise Problem(f"the loss is {loss}, so training has diverged: take a smaller --learning-rate. Not saved.")
+        if self.replaces:
+            self.replaces, self.aside = False, Path(tempfile.mkdtemp(prefix="before-", dir=self.path))
+            for path in filter(Path.exists, (self.path / CHECKPOINT, self.path / LOG)):
+                shutil.copy2(path, self.aside)
+        for name, write in list(self.logs.items()) if report else ():       # first: a row too many is written over
             try:
-                writer(*row)
+                write(state["log"])
             except Exception as error:                                      # of TensorBoard any kind may come
-                self.writers.remove(writer)
+                del self.logs[name]                                         # told once and given up
                 if getattr(error, "name", None) != "tensorboard":           # that it is not there is no fault
-                    what = self.work_dir / LOG if writer == self.to_file else "TensorBoard"
-                    tqdm.write(f"note: training goes on without {what}, which cannot be written: {error}", sys.stderr)
+                    tqdm.write(f"note: training goes on without {name}, which cannot be written: {error}", sys.stderr)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(self.path / CHECKPOINT, content.getbuffer())
+        self.saved, self.saved_at = True, time.monotonic()
+        if good and self.aside:
+            shutil.rmtree(self.aside, ignore_errors=True)
+            self.aside = None
 
-    def to_file(self, step, *losses):
-        path = self.work_dir / LOG
-        if self.step is not None:                       # the first row: what there is of later steps is done again
-            if path.exists() and not is_log(path):
-                raise ValueError("it is no log of this program")
-            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-            kept = [line for line in lines if line.count(",") == 3 and line.split(",")[0].isdecimal()
-                    and int(line.split(",")[0]) <= self.step]
-            write_whole(path, "\n".join([HEADER, *kept, ""]).encode())
-            self.step = None
-        with path.open("a") as file:
-            file.write("{},{:.5f},{:.5f},{:.3g}\n".format(step, *losses))
+    def to_file(self, log):
+        if self.foreign_log:
+            raise ValueError("it is no log of this program")
+        rows = ["{},{:.5f},{:.5f},{:.3g}".format(*row) for row in log]
+        write_whole(self.path / LOG, "\n".join([HEADER, *rows, ""]).encode())
 
-    def to_board(self, step, batch_loss, val_loss, _):
-        if self.board is None:
-            from torch.utils.tensorboard import SummaryWriter
-            self.board = SummaryWriter(str(self.work_dir))
-        self.board.add_scalar("loss/batch", batch_loss, step)
-        self.board.add_scalar("loss/val", val_loss, step)
+    def to_board(self, log):
+        from torch.utils.tensorboard import SummaryWriter
+        self.board = self.board or SummaryWriter(str(self.path))
+        for name, loss in zip(("loss/batch", "loss/val"), log[-1][1:], strict=False):
+            self.board.add_scalar(name, loss, log[-1][0])
         self.board.flush()
 
 
 @contextlib.contextmanager
-def locked(work_dir):
-    """The work directory for this process alone. The system drops the lock when the process ends, however it ends."""
+def locked(path, state, overwrite):
+    """The work directory, for this process alone. The system drops the lock when the process ends, however it ends."""
     try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        lock = (work_dir / LOCK).open("a+")
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / LOCK).open("a+")
     except OSError as error:
-        raise Problem(f"--work-dir {work_dir} cannot be made or written ({error.strerror}).") from None
+        raise Problem(f"--work-dir {path} cannot be made or written ({error.strerror}).") from None
     with lock:
         try:
-            if fcntl:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            import fcntl
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise Problem(f"{work_dir} is in use by {lock.read() or 'another run'}. Wait until that has ended, or take "
-                          f"another work directory with -o.") from None
-        except OSError:                                                     # a file system that knows no locks
+            raise Problem(f"{path} is in use by {lock.read()}. Wait until it ends, or take another -o.") from None
+        except (ImportError, OSError):                                      # Windows; file systems that know no locks
             pass
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M')}")
-        lock.flush()
-        yield
-
-
-def finds_a_run(work_dir, overwrite):
-    """Whether there is a run in the work directory already. A new one is refused then, without `overwrite`."""
-    what = "the log of a run" if is_log(work_dir / LOG) else ""
-    if (work_dir / CHECKPOINT).exists():
-        state = load(work_dir / CHECKPOINT)                                 # untrained, it is nothing to keep
-        what = f"a run ({state['settings']['type']}, step {state['step']:,})" if state["step"] else ""
-    if what and not overwrite:
-        raise Problem(f"{work_dir} holds {what}. Go on with it with --resume, take another work directory with -o, or "
-                      f"give it up with --overwrite.")
-    return bool(what)
+        print(f"process {os.getpid()} on {platform.node()}, since {time.ctime()}", end="", file=lock, flush=True)
+        yield WorkDir(path, state, overwrite)
 
 
 @contextlib.contextmanager
 def signals():
-    """Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) only set .asked of what this gives.
+    """Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) only fill the list that this gives.
 
     Python looks at signals between two of torch's operations, and of a large model one can take long. So a thread
     listens besides: it answers at once, and ends the process at a second Ctrl-C (torchrun sends one of its own).
     """
-    stop, reading, writing = SimpleNamespace(asked=False), *os.pipe()
-
-    def ask(number, frame):
-        stop.asked = True
+    asked, (reading, writing) = [], os.pipe()
 
     def answer():
-        pressed = 0
-        while number := os.read(reading, 1):                                # of a signal; nothing when it is closed
-            pressed += number[0] in before
-            if pressed == 1 and number[0] in before and tells():
-                with contextlib.suppress(OSError):                          # the terminal is gone
-                    tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", sys.stderr)
-            elif pressed > 1 and number[0] == signal.SIGINT and not dist.is_initialized():
+        with contextlib.suppress(OSError):                                  # the terminal is gone
+            if os.read(reading, 1) and tells():                             # a signal's number; nothing at the end
+                tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", sys.stderr)
+        while number := os.read(reading, 1):
+            if number[0] == signal.SIGINT and not dist.is_initialized():
                 os._exit(130)
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, ask) for number in numbers
-              if signal.getsignal(number) != signal.SIG_IGN}                # nohup lets a run survive its terminal
+    before = {n: signal.signal(n, lambda n, frame: asked.append(n)) for n in signal.Signals
+              if n.name in ("SIGINT", "SIGTERM", "SIGHUP") and signal.getsignal(n) != signal.SIG_IGN}       # by nohup
     os.set_blocking(writing, False)
-    woken = signal.set_wakeup_fd(writing)
+    signal.set_wakeup_fd(writing)
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     try:
-        yield stop
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(woken)
+        signal.set_wakeup_fd(-1)
         os.close(writing)
         thread.join()
         os.close(reading)
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# 6. Training
-
+# ----- 6. Training ----------------------------------------------------------------------------------------------------
 
 def learning_rate_at(step, s):
     """A short warm-up, then down to 0 along half a cosine; without an end (max_steps −1) it stays up."""
@@ -622,10 +586,9 @@ def learning_rate_at(step, s):
 @torch.no_grad()
 def evaluate(model, words, device):
     """The mean loss per character over all words, in nats."""
-    was_training = model.training
+    was_training, total, n = model.training, 0.0, 0
     model.eval()
-    total, n = 0.0, 0
-    for which in words.cut(torch.arange(len(words)), 512):
+    for which in words.cut(torch.arange(len(words.lengths)), 512):
         x, y = words.batch(which, device)
         count = (y >= 0).sum().item()
         total, n = total + model(x, y)[1].item() * count, n + count
@@ -634,46 +597,51 @@ def evaluate(model, words, device):
 
 
 class Run:
-    """A model in training, with all that a checkpoint holds. replaces: there is another run in the work directory."""
+    """A model in training, with all that a checkpoint holds. folder: the WorkDir that it is saved in."""
 
-    def __init__(self, s, words, device, work_dir, state=None, *, replaces=False, compiled=False):
-        self.s, self.device, self.work_dir, self.replaces, self.aside = s, device, work_dir, replaces, None
+    def __init__(self, s, words, device, folder=None, state=None, *, compiled=False):
+        self.s, self.device, self.folder = s, device, folder
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.chars = sorted(set("".join(words)))
-        stoi = {ch: i + 1 for i, ch in enumerate(self.chars)}               # 0 is the end, and no character
-        self.list_hash = hashlib.sha256("\n".join(words).encode()).hexdigest()
-        self.parts = dict(zip(("train", "val", "test"), split(words, s.split), strict=True))
-        self.known = {name: set(part) for name, part in self.parts.items()}
         self.longest = max(map(len, words))
+        self.list_hash = hashlib.sha256("\n".join(words).encode()).hexdigest()
+        train, val, test = split(words, s.split)
+        self.parts = {"train": train, "val": val, "test": test}
+        self.marks = dict.fromkeys(val + test, "in val or test") | dict.fromkeys(train, "in train")
+        stoi = {ch: i + 1 for i, ch in enumerate(self.chars)}               # 0 is the end, and no character
         self.data = {name: Words(part, stoi) for name, part in self.parts.items() if part}
+        self.judge = "val" if val else "train"
+        self.characters = (len("".join(train)) + len(train)) / len(self.data["train"].batches(s.batch_size, s.seed))
         torch.manual_seed(s.seed)
-        self.model = build_model(s, len(self.chars) + 1, self.longest + 1).to(device)
+        self.model = self.parallel = build_model(s, len(self.chars) + 1, self.longest + 1).to(device)
         self.kind = torch.device(device).type
         self.half = self.kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay,
                                            betas=(0.9, 0.99), fused=self.kind in ("cpu", "cuda"))
-        train = self.data["train"]
-        self.characters = (train.lengths + 1).sum().item() / len(train.batches(s.batch_size, s.seed))
-        self.step, self.best, self.best_loss = 0, None, math.inf
-        self.saved, self.saved_at = state is not None, time.monotonic()
-        if state is not None:
+        self.step, self.best, self.best_loss, self.log = 0, None, math.inf, []
+        if state:
             if state["list"] != self.list_hash:
-                raise Problem("the list of words is not the one that this run was started with. Give the same one "
-                              "with -i, or start anew in another work directory.")
+                raise Problem("the list is not the one that this run was started with. Give the same one with -i.")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            for group in self.optimizer.param_groups:
-                group["weight_decay"] = s.weight_decay                      # it may be given anew
-            self.step, self.best, self.best_loss = state["step"], state["best"], state["best_loss"]
+            self.optimizer.param_groups[0]["weight_decay"] = s.weight_decay             # it may be given anew
+            self.step, self.best, self.best_loss, self.log = (state[k] for k in ("step", "best", "best_loss", "log"))
             torch.set_rng_state(state["random"])
-            if state["random_gpu"] is not None and torch.cuda.is_available():
+            if self.kind == "cuda" and state["random_gpu"] is not None:
                 torch.cuda.set_rng_state(state["random_gpu"])
-        self.parallel = self.model
         if self.world > 1:
             torch.manual_seed(s.seed + 7919 * self.rank + self.step)        # each process drops other units
             self.parallel = nn.parallel.DistributedDataParallel(self.model)
         if compiled:
             self.parallel = torch.compile(self.parallel, dynamic=True)      # batches have many shapes
+
+    def state(self):
+        """All that a run needs to go on as if it had never stopped."""
+        gpu = torch.cuda.get_rng_state() if self.kind == "cuda" else None
+        return {"makemore": 1, "settings": asdict(self.s), "chars": self.chars, "longest": self.longest,
+                "list": self.list_hash, "model": self.weights(), "best": self.best, "best_loss": self.best_loss,
+                "log": self.log, "optimizer": self.optimizer.state_dict(), "step": self.step,
+                "random": torch.get_rng_state(), "random_gpu": gpu}
 
     def weights(self):
         """The weights as they are now, copied to the CPU."""
@@ -684,349 +652,236 @@ class Run:
         which = self.data["train"].training_batch(self.step, self.s.batch_size, self.s.seed)
         mine = which[self.rank::self.world]
         x, y = self.data["train"].batch(mine if len(mine) else which[:1], self.device)
-        if not len(mine):
-            y = torch.full_like(y, -1)                                      # nothing left for this process: a zero
-        with torch.autocast("cuda", torch.bfloat16) if self.half else contextlib.nullcontext():
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.half):
             loss = self.parallel(x, y)[1]
-        n = (y >= 0).sum()
+        n = (y >= 0).sum() * bool(len(mine))                                # 0: nothing was left for this process
         self.optimizer.zero_grad(set_to_none=True)
         # divided by what a batch has on average, so that every character weighs the same, in short words and long ones;
         # times the number of processes, since DDP takes the mean over them
         (loss * n * self.world / self.characters).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.step, self.s)
+        self.optimizer.param_groups[0]["lr"] = learning_rate_at(self.step, self.s)
         self.optimizer.step()
         self.step += 1
         return torch.stack([(loss * n).detach(), n])
 
     def train(self):
         """Steps until max_steps or a signal. Returns whether it was a signal."""
-        s, log = self.s, Log(self.work_dir, self.step)
+        s, since, start = self.s, [], time.monotonic()
         every = s.eval_every or (max(1, s.max_steps // 10) if s.max_steps > 0 else 500)
         end = s.max_steps if s.max_steps >= 0 else math.inf
-        interrupted, since, start = False, [], time.monotonic()
-        bar = tqdm(total=None if s.max_steps < 0 else end, initial=self.step, unit=" steps", dynamic_ncols=True,
-                   disable=True if self.rank else None)                     # None: if there is no terminal
         self.model.train()
-        with signals() as stop, bar:
-            while self.step < end and not (interrupted := self.agree(stop.asked)):
+        with signals() as asked, tqdm(total=end, initial=self.step, unit=" steps", dynamic_ncols=True,
+                                      disable=True if self.rank else None) as bar:
+            while self.step < end and not self.any(asked):
                 since.append(self.train_step())
                 bar.update()
                 if self.step % 20 == 0:
                     total, n = torch.stack(since[-20:]).sum(0).tolist()
                     bar.set_postfix_str(f"loss {total / n:.4f}", refresh=False)
-                if self.step % every == 0 and self.step != end:
-                    self.report(since, log, start)
+                if self.step % every == 0 and self.step < end:
+                    self.report(since, start)
                     since = []
-                elif time.monotonic() - self.saved_at > MINUTE:
-                    self.save_between(since[-1])
-            if interrupted and self.saved and since:
-                self.save_between(since[-1])                                # who asked may not wait until val is seen
+                elif self.folder and (asked and self.folder.saved or time.monotonic() - self.folder.saved_at > MINUTE):
+                    # who asked may not wait until val is seen; but a run is not saved at all before val was seen once
+                    loss = since[-1][0].item()
+                    if not self.folder.saved:
+                        loss = evaluate(self.model, self.data[self.judge], self.device)
+                    self.folder.save(self.state(), loss)
             # an interrupt must not change what is best: a run that is taken up again ends like one never stopped
-            self.report(since, log, start, remember=self.step == end or end == math.inf)
-        return interrupted or stop.asked
+            self.report(since, start, remember=self.step == end or end == math.inf)
+        return self.step < end or bool(asked)
 
-    def agree(self, flag):
+    def any(self, asked):
         """Whether any process was interrupted: all of them have to leave the loop at the same step."""
-        if self.world == 1:
-            return flag
-        flag = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(flag, dist.ReduceOp.MAX)
-        return flag.item() > 0
+        flag = torch.tensor(float(len(asked)), device=self.device if self.world > 1 else "cpu")
+        if self.world > 1:
+            dist.all_reduce(flag)
+        return flag > 0
 
-    def report(self, since, log, start, remember=True):
+    def report(self, since, start, remember=True):
         """Look at val, save, and let the first process tell. remember: these weights, if they are the best so far."""
-        sums = torch.stack(since).sum(0) if since else torch.zeros(2, device=self.device)
+        sums = torch.stack([*since, torch.zeros(2, device=self.device)]).sum(0)
         if self.world > 1:
             dist.all_reduce(sums)
-        mean = (sums[0] / sums[1]).item()                                   # nan if there was no step
-        loss = self.look()
-        if remember and (loss < self.best_loss or "val" not in self.data):  # without val the last weights are the best
+        mean, loss = (sums[0] / sums[1]).item(), evaluate(self.model, self.data[self.judge], self.device)
+        if remember and (loss < self.best_loss or self.judge == "train"):   # without val the last weights are the best
             self.best, self.best_loss = self.weights(), loss
-        if self.rank > 0:
-            return
-        if since:       # the row first: if it is killed in between, resuming takes the row out again
-            log.write(self.step, mean, loss, learning_rate_at(self.step - 1, self.s))
-        self.save()
-        if self.aside and remember and (loss < math.log(len(self.chars) + 1) or self.step == self.s.max_steps):
-            shutil.rmtree(self.aside, ignore_errors=True)                   # this run is better than guessing, or done
-            self.aside = None
         if since:
-            tqdm.write(f"step {self.step}: loss {mean:.4f}, {'val' if 'val' in self.data else 'train'} {loss:.4f}, "
-                       f"{time.monotonic() - start:.1f} s")
+            self.log.append((self.step, mean, loss, learning_rate_at(self.step - 1, self.s)))
+        if not self.folder:
+            return
+        good = remember and (loss < math.log(len(self.chars) + 1) or self.step == self.s.max_steps)     # than guessing
+        self.folder.save(self.state(), loss, report=bool(since), good=good)
+        if since:
+            tqdm.write(f"step {self.step}: loss {mean:.4f}, {self.judge} {loss:.4f}, {time.monotonic() - start:.1f} s")
             g = torch.Generator().manual_seed(self.s.seed + self.step)
             words = sample(self.model, 5, self.longest, g, device=self.device)
-            tqdm.write("\n".join(lines(words, self.chars, self.mark)))
+            tqdm.write("\n".join(lines(words, self.chars, self.marks)))
         self.model.train()
 
-    def look(self):
-        """The loss on val, or on train if there is no val."""
-        return self.judged(evaluate(self.model, self.data.get("val", self.data["train"]), self.device))
 
-    def judged(self, loss):
-        """A loss that is a number: with that this run may be saved, and the one that it replaces is set aside."""
-        if not math.isfinite(loss):
-            raise Problem(f"the loss is {loss} at step {self.step}: training has diverged. Take a smaller "
-                          f"--learning-rate. This was not saved.")
-        if self.replaces:
-            self.replaces, self.aside = False, Path(tempfile.mkdtemp(prefix="before-", dir=self.work_dir))
-            for path in self.work_dir / CHECKPOINT, self.work_dir / LOG:
-                if path.exists():
-                    shutil.copy2(path, self.aside)
-        return loss
-
-    def save_between(self, last):
-        """Save between two reports if the last step's loss is a number; the first time, look at val before."""
-        if self.rank == 0:
-            self.judged(last[0].item()) if self.saved else self.look()
-            self.save()
-
-    def save(self):
-        gpu = torch.cuda.get_rng_state() if self.kind == "cuda" else None
-        content = io.BytesIO()
-        torch.save({"makemore": 1, "settings": asdict(self.s), "chars": self.chars, "longest": self.longest,
-                    "list": self.list_hash, "model": self.weights(), "best": self.best, "best_loss": self.best_loss,
-                    "optimizer": self.optimizer.state_dict(), "step": self.step, "random": torch.get_rng_state(),
-                    "random_gpu": gpu}, content)
-        write_whole(self.work_dir / CHECKPOINT, content.getbuffer())
-        self.saved, self.saved_at = True, time.monotonic()
-
-    def mark(self, word):
-        """Whether the word is in train, in val or test, or new."""
-        if word in self.known["train"]:
-            return "in train"
-        return "in val or test" if word in self.known["val"] or word in self.known["test"] else "new"
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# 7. The command line
-
+# ----- 7. The command line --------------------------------------------------------------------------------------------
 
 def tells():
     """Whether this process prints and saves: of several only the first does."""
     if dist.is_initialized():
         return dist.get_rank() == 0
-    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"             # torchrun sets both
-
-
-def number(kind, low, *, above=False, also=None):
-    """An argparse type: an int or a float that is at least `low` (or above it), or `also`."""
-    def parse(text):
-        with contextlib.suppress(ValueError):
-            value = kind(text)
-            if value == also or (low <= value < 2**31 and not (above and value == low)):
-                return value
-        raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} must be {'a whole' if kind is int else 'a'} number, " + (f"above {low}" if above else
-            f"{low} or more") + " and below 2**31" + ("" if also is None else f", or {also}"))
-    return parse
-
-
-def path(text):
-    """An argparse type: a path; ~ is the home folder."""
-    with contextlib.suppress(RuntimeError):                                 # ~ of someone who is not there
-        return Path(text).expanduser()
-    return Path(text)
+    return not dist.is_torchelastic_launched() or os.environ["RANK"] == "0"
 
 
 def parse(argv):
-    natural, from_0, share, positive = number(int, 1), number(int, 0), number(float, 0), number(float, 0, above=True)
-    parser = argparse.ArgumentParser(
-        prog="makemore.py", description="Makes more of the words in a list.", allow_abbrev=False,
-        epilog="What is not given comes from the recipe of the type: the table at the head of this file.")
+    parser = argparse.ArgumentParser(description="Makes more of the words in a list.", allow_abbrev=False,
+                                     epilog="What is not given comes from the type's recipe, at the head of this file.")
     files = parser.add_argument_group("files")
-    add = files.add_argument
+    add, path = files.add_argument, os.path.expanduser
     add("-i", "--input-file", type=path, help="text with one word a line (left out: the lecture's list of names)")
     add("-o", "--work-dir", type=path, default="out", help="folder for the checkpoint and the log (out)")
-    add("--split", choices=["lecture", "makemore", "all"], help="80/10/10 as in the notebooks (default); Karpathy's "
-        "last 1,000 for test; all words for training")
+    add("--split", choices=["lecture", "makemore", "all"], help="80/10/10; Karpathy's 1,000 for test; all for training")
     add = files.add_mutually_exclusive_group().add_argument
     add("--resume", action="store_true", help="go on with the run in the work directory")
     add("--sample-only", action="store_true", help="only sample, from the best weights there")
-    add("--overwrite", action="store_true", help="begin anew there; the run that was there is deleted as soon as this "
-        "one is better than guessing")
-    add = parser.add_argument_group("model").add_argument
+    add("--overwrite", action="store_true", help="begin anew; the old run goes when this one is better than guessing")
+    add = parser.add_argument_group("model and training").add_argument
     add("--type", choices=list(RECIPES), help="the kind of model (transformer)")
-    add("--n-layer", type=natural, help="layers")
-    add("--n-head", type=natural, help="heads of attention (transformer)")
-    add("--n-embd", type=natural, help="channels of an embedding, width of a transformer or cnn")
-    add("--n-embd2", "--n-hidden", dest="n_embd2", type=natural, help="units of the hidden layers")
-    add("--block-size", type=natural, help="characters of context (mlp, bow, transformer); bound of a cnn's dilations")
-    add("--dropout", type=share, help="share of units left out in training")
-    add = parser.add_argument_group("training").add_argument
-    add("--max-steps", type=number(int, 0, also=-1), help="steps; -1: until Ctrl-C")
-    add("-b", "--batch-size", type=natural, help=f"words in a step (fewer, if they have more than {LONG} characters)")
-    add("-l", "--learning-rate", type=positive, help="the highest learning rate")
-    add("-w", "--weight-decay", type=share, help="weight decay of AdamW")
-    add("--eval-every", type=natural, help="steps between two looks at val (a tenth of the run)")
-    add("--seed", type=from_0, help="seed of weights, batches and samples (3407)")
+    also = {"n_embd2": ["--n-hidden"], "batch_size": ["-b"], "learning_rate": ["-l"], "weight_decay": ["-w"]}
+    for f in fields(Settings):
+        if f.metadata:
+            add("--" + f.name.replace("_", "-"), *also.get(f.name, []), **f.metadata)
     add("--device", help="cpu, cuda, cuda:1, mps, … (a GPU if there is one, else the CPU)")
     add("--compile", action="store_true", help="let torch compile the model, which takes minutes at first")
-    add("-n", "--num-workers", type=from_0, help="accepted; none are needed")
+    add("-n", "--num-workers", type=FROM_0, help="accepted; none are needed")
     add = parser.add_argument_group("sampling").add_argument
-    add("--num-samples", type=from_0, default=20, help="words to make (20)")
-    add("--temperature", type=positive, default=1.0, help="below 1: safer, above 1: wilder (1.0)")
+    add("--num-samples", type=FROM_0, default=20, help="words to make (20)")
+    add("--temperature", type=POSITIVE, default=1.0, help="below 1: safer, above 1: wilder (1.0)")
     add("--top-k", type=number(int, 1, also=-1), default=-1, help="draw from the k most probable characters; -1: all")
     add("--prefix", default="", help="what each word begins with")
-    add("--most-likely", type=natural, metavar="N", help="and the N most probable words")
+    add("--most-likely", type=NATURAL, metavar="N", help="and the N most probable words")
 
     def refuse(message):
         raise Problem(message)
-
     parser.error = refuse
     args = parser.parse_args(argv)
-    args.prefix = unicodedata.normalize("NFC", args.prefix)                 # as the words of the list
-    if args.dropout is not None and args.dropout >= 1:
-        raise Problem(f"argument --dropout: {args.dropout} must be below 1")
+    args.work_dir, args.prefix = Path(args.work_dir), unicodedata.normalize("NFC", args.prefix)     # as in the list
     return args
 
 
 def settings_from(args, state):
     """The settings of this run: flags win, then the checkpoint if there is one, then the type's recipe."""
-    given = {f.name: getattr(args, f.name) for f in fields(Settings) if getattr(args, f.name, None) is not None}
-    if state is not None:
-        saved = Settings(**state["settings"])
-        for name in (*SIZES, "split", "seed"):
-            if name in given and given[name] != getattr(saved, name):
-                raise Problem(f"--{name.replace('_', '-')} {given[name]} contradicts the run in {args.work_dir}, which "
-                              f"has {getattr(saved, name)}. Leave it out, or start anew in another work directory.")
-        return replace(saved, **given)
-    s = replace(RECIPES[args.type or "transformer"], **given)
+    given = {f.name: getattr(args, f.name) for f in fields(Settings) if getattr(args, f.name) is not None}
+    s = Settings(**state["settings"]) if state else RECIPES[args.type or "transformer"]
+    for name in (*SIZES, "split", "seed") if args.resume else (*SIZES, "split") if args.sample_only else ():
+        if given.get(name, getattr(s, name)) != getattr(s, name):
+            flag = f"--{name.replace('_', '-')} {given[name]}"
+            raise Problem(f"{flag} contradicts the run in {args.work_dir}, which has {getattr(s, name)}: leave it out.")
+    s = replace(s, **given)
     if s.type == "transformer" and s.n_embd % s.n_head:
-        raise Problem(f"--n-embd {s.n_embd} cannot be shared out among --n-head {s.n_head} heads: "
-                      f"take a multiple, such as {s.n_head * math.ceil(s.n_embd / s.n_head)}.")
+        raise Problem(f"--n-embd {s.n_embd} cannot be shared out among --n-head {s.n_head} heads: take a multiple.")
     return s
 
 
 def pick_device(name):
-    """The device to compute on, tried once."""
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cuda" and dist.is_initialized():
-            name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    """The device to compute on, tried once. If torchrun has started several processes, they find each other first."""
+    world = os.environ.get("WORLD_SIZE") or "1"
+    gpu = torch.cuda.is_available() if name is None else name.startswith("cuda")
+    what = f"WORLD_SIZE is {world}, but the other processes were not found: start with torchrun, or unset it"
     try:
+        if world != "1":
+            dist.init_process_group("nccl" if gpu else "gloo")
+        if name is None:
+            name = f"cuda:{os.environ.get('LOCAL_RANK', 0) if world != '1' else 0}" if gpu else "cpu"
+        what = f"--device {name} does not work: take cpu"
         tried = torch.zeros(1, device=name).add_(1)
         tried.item()
         if tried.is_cuda:
             torch.cuda.set_device(tried.device)                             # which has its number, where name has none
             torch.set_float32_matmul_precision("high")                      # TF32, where the card has it
     except Exception as error:
-        raise Problem(f"--device {name} is not there or does not work ({str(error).splitlines()[0][:80]}). "
-                      f"Leave it out, or take cpu.") from None
+        raise Problem(f"{what} ({str(error).splitlines()[0][:80]})") from None
     return name
 
 
-def join_processes(device):
-    """Find the other processes, where torchrun has started several."""
-    world = os.environ.get("WORLD_SIZE") or "1"
-    if world == "1":
-        return
-    try:
-        gpu = device.startswith("cuda") if device else torch.cuda.is_available()
-        dist.init_process_group("nccl" if gpu else "gloo")
-    except (ValueError, RuntimeError) as error:
-        raise Problem(f"WORLD_SIZE is {world}, but the other processes were not found ({str(error).splitlines()[0]}). "
-                      f"Start with torchrun --nproc-per-node {world} makemore.py …, or unset WORLD_SIZE.") from None
-
-
-def lines(words, chars, mark=None):
+def lines(words, chars, marks=None):
     """Words to print; with their marks in a column, as far right as the words need, but for very long ones."""
     words = ["".join(chars[i - 1] for i in word) for word in words]
     width = max([16, *(len(word) for word in words if len(word) <= 40)])
-    return [f"  {word:{width}}  {mark(word)}" if mark else f"  {word}" for word in words]
+    return [f"  {word:{width}}  {marks.get(word, 'new')}" if marks else f"  {word}" for word in words]
 
 
-def write_samples(args, model, chars, longest, device, seed, mark=None):
+def indices(prefix, chars, longest):
+    """The prefix as a model knows it, if it can stand in front of a word."""
+    if unknown := set(prefix) - set(chars):
+        raise Problem(f"--prefix {prefix!r}: {min(unknown)!r} is not in the alphabet of this list: {''.join(chars)}")
+    if len(prefix) > longest:
+        raise Problem(f"--prefix {prefix!r} is longer than the longest word of the list, {longest} characters.")
+    return [chars.index(ch) + 1 for ch in prefix]
+
+
+def write_samples(args, model, chars, longest, device, seed, marks=None):
     """The block `Sampling:`, and the most probable words if they are asked for."""
-    prefix = [chars.index(ch) + 1 for ch in args.prefix]
-    g = torch.Generator().manual_seed(seed)
+    prefix, g = indices(args.prefix, chars, longest), torch.Generator().manual_seed(seed)
     print("Sampling:")
-    portion = max(1, min(2048, PLACES // (longest + 1)))                    # so that memory is no limit
+    portion = max(1, PLACES // (longest + 1))                               # so that memory is no limit
     for start in range(0, args.num_samples, portion):
         words = sample(model, min(portion, args.num_samples - start), longest, g, temperature=args.temperature,
-                       top_k=None if args.top_k == -1 else args.top_k, prefix=prefix, device=device)
-        print("\n".join(lines(words, chars, mark)))
+                       top_k=args.top_k, prefix=prefix, device=device)
+        print("\n".join(lines(words, chars, marks)))
     if args.most_likely:
         print("Most probable words" + (f" that begin with {args.prefix!r}:" if args.prefix else ":"))
         words, ps = zip(*most_likely(model, args.most_likely, longest, prefix=prefix, device=device), strict=True)
-        for p, line in zip(ps, lines(words, chars, mark), strict=True):
+        for p, line in zip(ps, lines(words, chars, marks), strict=True):
             print(f"  {p:9.6f}{line}")
 
 
-def check_prefix(prefix, chars, longest):
-    unknown = [ch for ch in prefix if ch not in chars]
-    if unknown:
-        raise Problem(f"--prefix {prefix!r}: {unknown[0]!r} is not in the alphabet of this list: {''.join(chars)}")
-    if len(prefix) > longest:
-        raise Problem(f"--prefix {prefix!r} is longer than the longest word of the list, {longest} characters.")
-
-
-def sample_only(args, state):
+def sample_only(args):
     """Words from a checkpoint alone: neither the list nor the flags of its run are needed."""
-    seed, args.seed = args.seed, None                                       # of the samples, here
-    s = settings_from(args, state)
-    check_prefix(args.prefix, state["chars"], state["longest"])
-    device = pick_device(args.device)
-    model = build_model(s, len(state["chars"]) + 1, state["longest"] + 1).to(device)
+    state = load(args.work_dir / CHECKPOINT)
+    s, device, chars, longest = settings_from(args, state), pick_device(args.device), state["chars"], state["longest"]
+    model = build_model(s, len(chars) + 1, longest + 1).to(device)
     model.load_state_dict(state["best"] or state["model"])
-    write_samples(args, model, state["chars"], state["longest"], device, s.seed if seed is None else seed)
+    write_samples(args, model, chars, longest, device, s.seed)
 
 
-def introduce(run, words, args):
-    """What there is to say before training."""
-    print("settings: " + ", ".join(f"{name} {value}" for name, value in asdict(run.s).items())
-          + f", device {run.device}")
-    repeated = sum(word in run.known["train"] for word in run.parts["val"])
-    print(f"data: {len(words):,} words, {len(run.chars)} characters {''.join(run.chars[:80])!r}, the longest word has "
-          f"{run.longest}; " + ", ".join(f"{name} {len(part):,}" for name, part in run.parts.items() if part)
-          + (f"; {repeated:,} words of val are also in train" if repeated else ""))
-    print(f"model: {sum(p.numel() for p in run.model.parameters()):,} parameters"
-          + (f", {run.world} processes" if run.world > 1 else ""))
-    usual = sorted(map(len, words))[len(words) // 2]
-    if run.longest > max(LONG, 8 * usual):
-        print(f"note: {max(words, key=len)[:30]!r}… has {run.longest:,} characters, and half of the words no more than "
-              f"{usual}. Its steps take long: if it is a mistake, take it out of the list")
-    if args.num_workers:
-        print("note: --num-workers is not needed here, since all data are in memory as one tensor")
-    if run.kind == "mps":
-        print("note: on mps losses may differ from those of a CPU")
-    if run.step:
-        print(f"resumed at step {run.step}")
-
-
-def run(argv):
-    args = parse(argv)
-    state = load(args.work_dir / CHECKPOINT) if args.resume or args.sample_only else None
-    if args.sample_only:
-        sample_only(args, state)
-        return
-    join_processes(args.device)
-    s = settings_from(args, state)
-    device = pick_device(args.device)
+def train(args):
+    """Say what there is, train, say what came out, and show some words."""
+    state = load(args.work_dir / CHECKPOINT) if args.resume else None
+    s, device = settings_from(args, state), pick_device(args.device)
     try:
         words = load_words(args.input_file)
     except (ValueError, OSError) as error:
         raise Problem(f"-i {args.input_file}: {error}" if args.input_file else str(error)) from None
-    with locked(args.work_dir) if tells() else contextlib.nullcontext():
-        replaces = tells() and state is None and finds_a_run(args.work_dir, args.overwrite)
-        training = Run(s, words, device, args.work_dir, state, replaces=replaces, compiled=args.compile)
-        check_prefix(args.prefix, training.chars, training.longest)
+    with locked(args.work_dir, state, args.overwrite) if tells() else contextlib.nullcontext() as folder:
+        run = Run(s, words, device, folder, state, compiled=args.compile)
+        indices(args.prefix, run.chars, run.longest)                        # before the work, not after it
         if tells():
-            introduce(training, words, args)
-        interrupted = training.train()
+            repeated = sum(run.marks[word] == "in train" for word in run.parts["val"])
+            usual = sorted(map(len, words))[len(words) // 2]
+            print("settings:", ", ".join(f"{key} {value}" for key, value in (asdict(s) | {"device": device}).items()))
+            sizes = ", ".join(f"{name} {len(part):,}" for name, part in run.parts.items() if part)
+            sizes += f"; {repeated:,} words of val are also in train" * (repeated > 0)
+            print(f"data: {len(words):,} words, {len(run.chars)} characters {''.join(run.chars[:80])!r}, the longest "
+                  f"word has {run.longest}; {sizes}")
+            print(f"model: {sum(p.numel() for p in run.model.parameters()):,} parameters"
+                  + f", {run.world} processes" * (run.world > 1) + f", resumed at step {run.step}" * (run.step > 0))
+            if run.longest > max(LONG, 8 * usual):
+                print(f"note: {max(words, key=len)[:30]!r}… has {run.longest:,} characters; others about {usual}")
+            if args.num_workers:
+                print("note: --num-workers is not needed here, since all data are in memory as one tensor")
+            if run.kind == "mps":
+                print("note: on mps losses may differ from those of a CPU")
+        interrupted = run.train()
     if not tells():
         return
     if interrupted:
         again = ["--resume", "-o", str(args.work_dir)] + (["-i", str(args.input_file)] if args.input_file else [])
-        print(f"interrupted at step {training.step}; saved in {args.work_dir}: go on with {shlex.join(again)}")
-    if training.aside:
-        print(f"note: the run that was there before is in {training.aside}")
-    training.model.load_state_dict(training.best or training.weights())
-    for name, data in training.data.items():
-        loss = evaluate(training.model, data, device)
+        print(f"interrupted at step {run.step}; saved in {args.work_dir}: go on with {shlex.join(again)}")
+    if folder.aside:
+        print(f"note: the run that was there before is in {folder.aside}")
+    run.model.load_state_dict(run.best or run.weights())
+    for name, data in run.data.items():
+        loss = evaluate(run.model, data, device)
         print(f"{name} split: {loss:.4f}, perplexity {math.exp(min(loss, 700)):.3f}")
-    write_samples(args, training.model, training.chars, training.longest, device, s.seed, training.mark)
+    write_samples(args, run.model, run.chars, run.longest, device, s.seed, run.marks)
 
 
 def main(argv=None):
@@ -1034,7 +889,8 @@ def main(argv=None):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
-        run(argv)
+        args = parse(argv)
+        sample_only(args) if args.sample_only else train(args)
         print(end="", flush=True)
         return 0
     except BrokenPipeError:                                                 # its reader has enough: … | head
@@ -1045,10 +901,9 @@ def main(argv=None):
     except (Problem, OSError) as error:
         problem = error
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not re.search("alloc|memory|overflow", str(error)):
+        if not re.search("(?i)alloc|memory|overflow", repr(error)):
             raise
-        problem = ("there is not enough memory. Take a smaller --batch-size, --n-embd, --n-embd2, --n-layer or "
-                   "--most-likely. What was saved is still there.")
+        problem = "there is not enough memory. Take a smaller --batch-size, --n-embd, --n-embd2 or --most-likely."
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

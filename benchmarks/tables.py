@@ -110,6 +110,18 @@ def makemore(r):
                    f"{max(0.1, run['seconds'] / 60):.1f}"] for run in runs])
 
 
+def growth(r):
+    """How a step of makemore.py grows with the list, and with one long line in a list of 1,000 names."""
+    def cell(step):
+        microseconds = 1000 * step["milliseconds_a_step"] / step["characters_a_step"]
+        return f"{step['milliseconds_a_step']:.0f} ms, {step['peak_megabytes']:,} MB, {microseconds:.1f} µs"
+
+    types = r["makemore_growth"]
+    columns = list(next(iter(types.values())))
+    return table(["type", *columns], [[kind, *(cell(steps[column]) for column in columns)]
+                                      for kind, steps in types.items()])
+
+
 def stand_in(r):
     """Losses on the stand-in list beside those on the lecture's."""
     names = {"bigram": "bigram", "mlp": "MLP", "lstm": "LSTM (one layer of 128 units, 1,000 steps)"}
@@ -123,7 +135,7 @@ def machine(r):
     return f"{m['system']}, {m['cores']} cores, shared with others, Python {m['python']}, torch {m['torch']}"
 
 
-TABLES = {f.__name__: f for f in (lectures, logs, speed, makemore, stand_in, machine)}
+TABLES = {f.__name__: f for f in (lectures, logs, speed, makemore, growth, stand_in, machine)}
 
 
 def filled(text, results):
