@@ -803,3 +803,15 @@ def test_the_bugs_that_were_found(capsys):
     (4, ["dC is the first", "index_add_"]), (5, "dW1 is the first"), (6, ["db2 is the first", "shape is ()"])])
 def test_each_bug_is_refused_by_the_check_of_e04(wrong, number, words):
     wrong(words, e04_gradients, lecture4.with_bug(number))
+
+
+def test_an_old_torch_gives_the_same_gradient_and_leaves_what_was_kept():
+    x = torch.tensor([3.0, 2.0], requires_grad=True)
+    square = x**2
+    square.retain_grad()
+    loss = (square * torch.tensor([1.0, 2.0])).sum()
+    loss.backward(retain_graph=True)
+    for tensor in (x, square):
+        reference, uses, noise = lecture4._backward_again(tensor, loss)
+        assert reference.equal(lecture4._traced(tensor, loss)[0]) and not uses and 0 < noise < 1e-4
+    assert square.grad.tolist() == [1, 2] and x.grad.tolist() == [6, 8]

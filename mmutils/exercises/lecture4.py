@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import fractions
+import gc
 import inspect
 import io
 import itertools
@@ -144,6 +145,8 @@ def _traced(tensor, loss):
 
     Goes through autograd's graph node by node: a second backward() would add to the .grad of what keeps its gradient.
     """
+    if not hasattr(loss.grad_fn, "_input_metadata"):
+        return _backward_again(tensor, loss)
     target, slot = torch.autograd.graph.get_gradient_edge(tensor)[:2]
     order, seen, todo = [], set(), [(loss.grad_fn, False)]
     while todo:  # every node after all those that it leads to
@@ -187,6 +190,16 @@ def _traced(tensor, loss):
             local = 8 * eps * max(size, largest * max(1, above.numel() / grad.numel()))
             noise[other] = max(noise[other], local, noise[node] * size / largest if noise[node] > 1e-2 * largest else 0)
     raise ValueError("the loss does not depend on this tensor")
+
+
+def _backward_again(tensor, loss):
+    """The same, but for the uses, where torch does not show enough of its graph: 2.2, which Intel Macs have."""
+    keeping = [(x, x.grad) for x in gc.get_objects()
+               if issubclass(type(x), torch.Tensor) and not x.is_leaf and x.retains_grad]
+    reference, = torch.autograd.grad(loss, tensor, retain_graph=True)
+    for x, grad in keeping:
+        x.grad = grad
+    return reference, [], max(2e-8, 16 * torch.finfo(tensor.dtype).eps * reference.abs().max().item())
 
 
 def _times(factor):
