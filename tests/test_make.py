@@ -25,8 +25,10 @@ import mmutils
 
 ROOT = Path(__file__).parent.parent
 MADE_FOR = ROOT / ".venv/made-for"
-WANTED = f"{ROOT.resolve()}\n" + (ROOT / "requirements.txt").read_text() + (ROOT / "pyproject.toml").read_text()
-needs_make = pytest.mark.skipif(not shutil.which("make") or not MADE_FOR.exists() or MADE_FOR.read_text() != WANTED,
+MADE_OF = [(ROOT / name).read_text("utf-8") for name in ("requirements.txt", "pyproject.toml")]
+WANTED = "".join([f"{ROOT.resolve()}\n", *MADE_OF])
+needs_make = pytest.mark.skipif(not shutil.which("make") or not MADE_FOR.exists() or
+                                MADE_FOR.read_text("utf-8") != WANTED,
                                 reason="needs make, and a .venv that `make test` has set up")
 
 
@@ -50,7 +52,7 @@ def tool(tmp_path, monkeypatch):
 
 @needs_make
 def test_help_lists_every_target():
-    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)[1].split()
     listed = re.findall(r"^  make (\w+)", make("help").stdout, re.M)
     assert sorted(listed) == sorted(set(phony) - {"setup"})
 
