@@ -191,8 +191,7 @@ class Recurrent(Model):
     lstm  i, f, o = σ(W x + U h′) each with weights of its own, g = tanh(W_g x + U_g h′)
           c = f ∘ c′ + i ∘ g,  h = o ∘ tanh(c)                                      Hochreiter, Schmidhuber 1997
 
-    where x is the embedding of a character and ′ marks the values one step before. Biases are left out here.
-    """
+    where x is the embedding of a character and ′ marks the values one step before. Biases are left out here."""
 
     def __init__(self, s, n_vocab, n_places):
         super().__init__()
@@ -213,11 +212,9 @@ class Recurrent(Model):
 
 
 class CNN(Model):
-    """A stack of causal convolutions over pairs that lie 1, 2, 4, … characters apart (lecture 5).
-
-    Each layer is gated, adds to a residual stream and to a sum of skips: van den Oord et al. 2016, "WaveNet". A
-    convolution over pairs is a linear layer on two characters side by side, which is how it is written here.
-    """
+    """A stack of causal convolutions over pairs that lie 1, 2, 4, … characters apart (lecture 5). Each
+    layer is gated, adds to a residual stream and to a sum of skips: van den Oord et al. 2016, "WaveNet". A convolution
+    over pairs is a linear layer on two characters side by side, which is how it is written here."""
 
     def __init__(self, s, n_vocab, n_places):
         super().__init__()
@@ -345,10 +342,8 @@ class Words:
 
     def batches(self, batch_size, seed):
         """One epoch: a list of index tensors that hold each word once, words of like length together.
-
         The shuffled words are sorted by length within pools of four batches, and the batches are shuffled again. All
-        long words are one pool, so that there are as many batches whatever the seed.
-        """
+        long words are one pool, so that there are as many batches whatever the seed."""
         g = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.lengths), generator=g)
         long = self.lengths[order] > LONG
@@ -382,8 +377,7 @@ def split(words, how):
 @torch.no_grad()
 def sample(model, n, longest, g, *, temperature=1.0, top_k=-1, prefix=(), device="cpu"):
     """n words as lists of indices: all drawn at once, a character a round. No word gets longer than `longest`.
-    prefix: indices that each word begins with. top_k: draw from the k most probable characters only. g: the generator.
-    """
+    prefix: indices that each word begins with. top_k: draw from the k most probable characters. g: the generator."""
     model.eval()
     idx = torch.tensor([[0, *prefix]], device=device).repeat(n, 1)          # (n, T)
     ended, memory = torch.zeros(n, dtype=torch.bool, device=device), {}
@@ -402,10 +396,8 @@ def sample(model, n, longest, g, *, temperature=1.0, top_k=-1, prefix=(), device
 @torch.no_grad()
 def most_likely(model, n, longest, *, prefix=(), device="cpu"):
     """The n most probable words and their probabilities given the prefix, by beam search: a list of (indices, p).
-
     Keeps the most probable beginnings of each length, far more of them than words are wanted, without those that are
-    less probable than the n words found: what they lead to is less probable still.
-    """
+    less probable than the n words found: what they lead to is less probable still."""
     model.eval()
     beams, log_p, found = torch.tensor([[0, *prefix]]), torch.zeros(1), []
     while len(beams) and beams.shape[1] <= longest + 1:
@@ -540,10 +532,8 @@ def locked(path, state, overwrite):
 @contextlib.contextmanager
 def signals():
     """Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) only fill the list that this gives.
-
     Python looks at signals between two of torch's operations, and of a large model one can take long. So a thread
-    listens besides: it answers at once, and ends the process at a second Ctrl-C (torchrun sends one of its own).
-    """
+    listens besides: it answers at once, and ends the process at a second Ctrl-C (torchrun sends one of its own)."""
     asked, (reading, writing) = [], os.pipe()
 
     def answer():
@@ -652,7 +642,7 @@ class Run:
         which = self.data["train"].training_batch(self.step, self.s.batch_size, self.s.seed)
         mine = which[self.rank::self.world]
         x, y = self.data["train"].batch(mine if len(mine) else which[:1], self.device)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.kind, torch.bfloat16, enabled=self.half):
             loss = self.parallel(x, y)[1]
         n = (y >= 0).sum() * bool(len(mine))                                # 0: nothing was left for this process
         self.optimizer.zero_grad(set_to_none=True)
@@ -684,9 +674,8 @@ class Run:
                     since = []
                 elif self.folder and (asked and self.folder.saved or time.monotonic() - self.folder.saved_at > MINUTE):
                     # who asked may not wait until val is seen; but a run is not saved at all before val was seen once
-                    loss = since[-1][0].item()
-                    if not self.folder.saved:
-                        loss = evaluate(self.model, self.data[self.judge], self.device)
+                    loss = (since[-1][0].item() if self.folder.saved else
+                            evaluate(self.model, self.data[self.judge], self.device))
                     self.folder.save(self.state(), loss)
             # an interrupt must not change what is best: a run that is taken up again ends like one never stopped
             self.report(since, start, remember=self.step == end or end == math.inf)
@@ -772,8 +761,8 @@ def settings_from(args, state):
     s = Settings(**state["settings"]) if state else RECIPES[args.type or "transformer"]
     for name in (*SIZES, "split", "seed") if args.resume else (*SIZES, "split") if args.sample_only else ():
         if given.get(name, getattr(s, name)) != getattr(s, name):
-            flag = f"--{name.replace('_', '-')} {given[name]}"
-            raise Problem(f"{flag} contradicts the run in {args.work_dir}, which has {getattr(s, name)}: leave it out.")
+            raise Problem(f"--{name.replace('_', '-')} {given[name]} contradicts {getattr(s, name)} of the run in "
+                          f"{args.work_dir}. Leave it out, or start anew in another work directory.")
     s = replace(s, **given)
     if s.type == "transformer" and s.n_embd % s.n_head:
         raise Problem(f"--n-embd {s.n_embd} cannot be shared out among --n-head {s.n_head} heads: take a multiple.")
@@ -833,19 +822,15 @@ def write_samples(args, model, chars, longest, device, seed, marks=None):
             print(f"  {p:9.6f}{line}")
 
 
-def sample_only(args):
-    """Words from a checkpoint alone: neither the list nor the flags of its run are needed."""
-    state = load(args.work_dir / CHECKPOINT)
-    s, device, chars, longest = settings_from(args, state), pick_device(args.device), state["chars"], state["longest"]
-    model = build_model(s, len(chars) + 1, longest + 1).to(device)
-    model.load_state_dict(state["best"] or state["model"])
-    write_samples(args, model, chars, longest, device, s.seed)
-
-
-def train(args):
-    """Say what there is, train, say what came out, and show some words."""
-    state = load(args.work_dir / CHECKPOINT) if args.resume else None
+def makemore(args):
+    """Sample from a checkpoint; or say what there is to learn from, train, say what came out, and show some words."""
+    state = load(args.work_dir / CHECKPOINT) if args.resume or args.sample_only else None
     s, device = settings_from(args, state), pick_device(args.device)
+    if args.sample_only:                                # neither the list nor the flags of its run are needed
+        model = build_model(s, len(state["chars"]) + 1, state["longest"] + 1).to(device)
+        model.load_state_dict(state["best"] or state["model"])
+        write_samples(args, model, state["chars"], state["longest"], device, s.seed)
+        return
     try:
         words = load_words(args.input_file)
     except (ValueError, OSError) as error:
@@ -889,8 +874,7 @@ def main(argv=None):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
-        args = parse(argv)
-        sample_only(args) if args.sample_only else train(args)
+        makemore(parse(argv))
         print(end="", flush=True)
         return 0
     except BrokenPipeError:                                                 # its reader has enough: … | head
