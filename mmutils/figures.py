@@ -697,18 +697,6 @@ def saturation(h, *, limit=0.99, mark_dead=True, title="", ax=None):
 
 # ----- lecture 5: what an output sees ---------------------------------------------------------------------------------
 
-def reach(moves):
-    """Which inputs each output sees: a Table of output, the first and the last input that move it, and how many do.
-
-    moves: bool (outputs, inputs), True where a change of the input moves the output.
-    """
-    rows = []
-    for i, row in enumerate(torch.as_tensor(moves).bool()):
-        seen = row.nonzero().flatten().tolist()
-        rows.append([i, seen[0] if seen else None, seen[-1] if seen else None, len(seen)])
-    return Table(["output", "from", "to", "inputs"], rows)
-
-
 def receptive_field(moves, *, title="", ax=None):
     """Draw which inputs move which outputs: moves bool (outputs, inputs), a row an output, filled where it is moved.
 

@@ -6,7 +6,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 
-from mmutils.figures import BLUE, RED, reach, receptive_field
+from mmutils.figures import BLUE, RED, receptive_field
 
 matplotlib.use("Agg")
 
@@ -19,20 +19,6 @@ G = torch.Generator().manual_seed(1)
 def squares(ax, colour):
     """(output, input) of each square of this colour."""
     return {(round(p.get_y()), round(p.get_x())) for p in ax.patches if p.get_facecolor() == to_rgba(colour)}
-
-
-def test_reach_tells_what_each_output_sees():
-    table = reach(CAUSAL)
-    assert table["output"] == list(range(6))
-    assert table["from"] == [0, 0, 0, 1, 2, 3]
-    assert table["to"] == [0, 1, 2, 3, 4, 5]
-    assert table["inputs"] == [1, 2, 3, 3, 3, 3]
-
-
-def test_reach_knows_holes_and_outputs_that_nothing_moves():
-    table = reach([[True, False, False, True], [False] * 4])
-    assert table.rows == [[0, 0, 3, 2], [1, None, None, 0]]
-    assert len(reach(torch.zeros(0, 3))) == 0
 
 
 def test_a_causal_field_has_no_square_of_the_future():
