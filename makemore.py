@@ -85,10 +85,11 @@ RECIPES = {s.type: s for s in (
     Settings("bow", n_layer=2, n_embd=64, n_embd2=128),
     Settings("rnn", n_layer=1, n_embd=64, n_embd2=192, dropout=0.2, weight_decay=0.1),
     Settings("gru", n_layer=2, n_embd=64, n_embd2=192, dropout=0.3, learning_rate=1e-2, weight_decay=0.1),
-    Settings("lstm", n_layer=2, n_embd=64, n_embd2=192, dropout=0.3, learning_rate=1e-2, weight_decay=0.1),
+    Settings("lstm", n_layer=2, n_embd=64, n_embd2=320, dropout=0.45, learning_rate=8e-3, weight_decay=0.2),
     Settings("cnn", n_layer=8, n_embd=96, n_embd2=96, block_size=16, dropout=0.2, batch_size=128, weight_decay=0.1,
              max_steps=6000),
-    Settings("transformer", n_layer=4, n_head=4, n_embd=64, dropout=0.1, batch_size=128, max_steps=3800),
+    Settings("transformer", n_layer=4, n_head=8, n_embd=64, dropout=0.05, learning_rate=8e-3, weight_decay=0.1,
+             max_steps=2000),
 )}
 SIZES = ("type", "n_layer", "n_head", "n_embd", "n_embd2", "block_size")  # what a checkpoint's weights fit
 MINUTE = 60.0   # seconds after which a checkpoint is saved whatever happens
@@ -590,7 +591,7 @@ class Run:
     """A model in training, with all that a checkpoint holds. folder: the WorkDir that it is saved in."""
 
     def __init__(self, s, words, device, folder=None, state=None, *, compiled=False):
-        self.s, self.device, self.folder = s, device, folder
+        self.s, self.device, self.kind, self.folder = s, device, torch.device(device).type, folder
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.chars = sorted(set("".join(words)))
         self.longest = max(map(len, words))
@@ -604,8 +605,7 @@ class Run:
         self.characters = (len("".join(train)) + len(train)) / len(self.data["train"].batches(s.batch_size, s.seed))
         torch.manual_seed(s.seed)
         self.model = self.parallel = build_model(s, len(self.chars) + 1, self.longest + 1).to(device)
-        self.kind = torch.device(device).type
-        self.half = self.kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        self.half = self.kind == "cuda" and s.n_embd >= 256 and torch.cuda.is_bf16_supported(False)  # else it is slower
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay,
                                            betas=(0.9, 0.99), fused=self.kind in ("cpu", "cuda"))
         self.step, self.best, self.best_loss, self.log = 0, None, math.inf, []
