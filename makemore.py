@@ -85,7 +85,7 @@ RECIPES = {s.type: s for s in (
     Settings("bow", n_layer=2, n_embd=64, n_embd2=128),
     Settings("rnn", n_layer=1, n_embd=64, n_embd2=192, dropout=0.2, weight_decay=0.1),
     Settings("gru", n_layer=2, n_embd=64, n_embd2=192, dropout=0.3, learning_rate=1e-2, weight_decay=0.1),
-    Settings("lstm", n_layer=2, n_embd=64, n_embd2=320, dropout=0.45, learning_rate=8e-3, weight_decay=0.2),
+    Settings("lstm", n_layer=2, n_embd=64, n_embd2=320, dropout=0.45, learning_rate=1e-2, weight_decay=0.1),
     Settings("cnn", n_layer=8, n_embd=96, n_embd2=96, block_size=16, dropout=0.2, batch_size=128, weight_decay=0.1,
              max_steps=6000),
     Settings("transformer", n_layer=4, n_head=8, n_embd=64, dropout=0.05, learning_rate=8e-3, weight_decay=0.1,
