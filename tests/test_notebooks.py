@@ -1,7 +1,7 @@
 """What the committed notebooks must be."""
 
 import base64
-import importlib
+import importlib.util
 import io
 import json
 import re
@@ -66,6 +66,31 @@ def test_pictures_are_whole_and_white(path):
                 assert picture.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255), cell.source
                 seen += 1
     assert seen >= 5
+
+
+@each_notebook
+def test_every_picture_has_a_sentence_for_readers_who_cannot_see_it(path):
+    """In the cell's metadata, which stay when somebody saves, and from there (make.py) in those of the picture."""
+    seen = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        alt = cell.metadata.get("alt", [])
+        drawn = [output.metadata["image/png"].get("alt") for output in cell.get("outputs", [])
+                 if "image/png" in output.get("data", {})]
+        assert ([alt] if isinstance(alt, str) else alt) == drawn, cell.source
+        drawings = re.findall(r"!\[(.*?)\]\(", cell.source, re.S) if cell.cell_type == "markdown" else []
+        assert all(5 <= len(sentence.split()) <= 40 for sentence in drawn + drawings), drawn + drawings
+        seen += drawn
+    assert len(set(seen)) == len(seen)
+
+
+@each_notebook
+def test_the_first_cell_says_how_to_get_mmutils_only_where_it_is_missing(path, monkeypatch):
+    first = code_cells(nbformat.read(path, as_version=4))[0].source
+    assert first == code_cells(nbformat.read(NOTEBOOKS[0], as_version=4))[0].source
+    exec(first, {})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"%pip install -e"):
+        exec(first, {})
 
 
 @each_notebook
