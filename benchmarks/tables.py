@@ -26,11 +26,12 @@ LECTURES = [
      "a tree over eight characters; an answer to the video's challenge", "76,579", "1.99"),
 ]
 
-# the logs of lectures 3 and 5: a log's name in results.json, its notebook, each net's dev loss in the video
+# the logs of lectures 3 and 5: a log's name in results.json; where its notebook shows what its own runs came to: cell,
+# column and its heading; each net's dev loss in the video
 LOGS = [
-    ("batchnorm_log", "3_activations_batchnorm",
+    ("batchnorm_log", "3_activations_batchnorm", "log-table", 4, "on this page",
      {"start": "2.1682", "softmax fixed": "2.13", "tanh fixed": "2.1027", "Kaiming": "2.1070", "BatchNorm": "2.1048"}),
-    ("wavenet_log", "5_wavenet",
+    ("wavenet_log", "5_wavenet", "harness-table", 2, "dev",
      {"three characters, flat": "2.105", "eight characters, flat": "2.027", "tree, with the bug": "2.029",
       "tree": "2.022", "tree, scaled up": "1.993"}),
 ]
@@ -58,21 +59,21 @@ def lectures(r):
     return table(headings, rows)
 
 
-def on_page(notebook):
-    """What a notebook's own runs came to: the last column, "on this page", of the table in its cell "log-table"."""
+def on_page(notebook, cell_id, column, heading):
+    """A column of a table that a notebook shows."""
     cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
-    output = {cell.id: cell for cell in cells}["log-table"].outputs[0]
-    heading, _, *rows = (output.get("text") or output["data"]["text/plain"]).splitlines()
-    if not heading.rstrip().endswith("on this page"):
-        raise KeyError(f"the column 'on this page' of {notebook}")
-    return {re.split(r"\s{2,}", row)[0]: row.split()[-1] for row in rows if row}
+    shown = {cell.id: cell for cell in cells}[cell_id].outputs[0]["data"]["text/plain"]
+    rows = [re.split(r"\s{2,}", row.strip()) for row in shown.splitlines()]
+    if rows[0][column] != heading:
+        raise KeyError(f"{heading} of {notebook}")
+    return [row[column] for row in rows[2:]]
 
 
 def logs(r):
     """The logs of lectures 3 and 5: in the video, in full with standard errors, in the notebook's shorter runs."""
-    rows = [[notebook[0], net, video, f"{r[log][net]['dev']:.4f} ± {r[log][net]['dev_error']:.4f}",
-             on_page(notebook)[net]]
-            for log, notebook, nets in LOGS if log in r for net, video in nets.items()]
+    rows = [[notebook[0], net, video, f"{r[log][net]['dev']:.4f} ± {r[log][net]['dev_error']:.4f}", ours]
+            for log, notebook, *where, nets in LOGS if log in r
+            for (net, video), ours in zip(nets.items(), on_page(notebook, *where), strict=True)]
     return table(["lecture", "net", "in the video", "here, in full", "on the page"], rows)
 
 
