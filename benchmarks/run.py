@@ -9,6 +9,7 @@ differ, and shared ones are noisy.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import math
@@ -837,18 +838,26 @@ def bench_wavenet_ablation(words, *, n_steps=2000, batch=128, seeds=(1, 2, 3)):
 
 
 def bench_notebooks(_):
-    """Seconds that each notebook takes on one core with one thread, kernel start included."""
+    """Seconds of one core that each notebook takes with one thread, kernel start included."""
     code = ("import nbformat, sys; from nbclient import NotebookClient; "
             "notebook = nbformat.read(sys.argv[1], as_version=4); "
             "NotebookClient(notebook, timeout=400, kernel_name='python3').execute()")
     results = {}
-    one_core = (lambda: os.sched_setaffinity(0, {0})) if hasattr(os, "sched_setaffinity") else None
     for path in sorted((HERE.parent / "notebooks").glob("[0-9]_*.ipynb")):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code, path.name], cwd=path.parent, check=True, preexec_fn=one_core,
-                       env=os.environ | {"MMUTILS_TEST": "1"}, stderr=subprocess.DEVNULL)
-        results[path.stem] = {"seconds": round(time.perf_counter() - start, 1)}
+        with core_seconds() as used:
+            subprocess.run([sys.executable, "-c", code, path.name], cwd=path.parent, check=True,
+                           env=os.environ | {"MMUTILS_TEST": "1"}, stderr=subprocess.DEVNULL)
+        results[path.stem] = {"seconds": used[0]}
     return results
+
+
+@contextlib.contextmanager
+def core_seconds():
+    """A list that holds, in the end, the processor seconds of the processes that were run meanwhile."""
+    used, before = [], resource.getrusage(resource.RUSAGE_CHILDREN)
+    yield used
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used.append(round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1))
 
 
 def bench_makemore_speed(words):
@@ -968,14 +977,11 @@ MAKEMORE = {
 
 def run_makemore(args):
     """makemore.py with these arguments and one thread: the final losses, parameters, and seconds of its core."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with tempfile.TemporaryDirectory() as folder:
+    with core_seconds() as used, tempfile.TemporaryDirectory() as folder:
         out = subprocess.run([sys.executable, "makemore.py", "-o", folder, "--num-samples", "0", *args],
                              cwd=HERE.parent, check=True, capture_output=True, text=True).stdout
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     losses = {part: float(loss) for part, loss in re.findall(r"^(\w+) split: ([\d.]+)", out, re.M)}
-    return losses | {"parameters": int(re.search(r"model: ([\d,]+)", out)[1].replace(",", "")),
-                     "seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1)}
+    return losses | {"parameters": int(re.search(r"model: ([\d,]+)", out)[1].replace(",", "")), "seconds": used[0]}
 
 
 def bench_makemore(_):
