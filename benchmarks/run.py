@@ -944,7 +944,7 @@ def bench_makemore_growth(_, kinds=None):
     """Time and memory of makemore.py's steps: the list once, ten and a hundred times; and the step with one long line.
 
     A long line stands in a list of 1,000 names: 10, 100, 1,000 or 10,000 letters. Peak memory is that of the process;
-    torch alone takes some 490 MB. Linear in the characters for every type but the Transformer's attention.
+    torch alone takes some 300 MB. Linear in the characters for every type but the Transformer's attention.
     """
     import makemore
     results = {}
