@@ -181,7 +181,7 @@ def two_dimensions(error):
 
 
 E01_WRONG = {
-    "the video's": (video, "could not be used"),
+    "the video's": (video, ["for x of shape (4, 5, 3) and n = 2", "raises a RuntimeError"]),
     "unsqueezed": (unsqueezed, "middle dimension goes"),
     "bare squeeze": (lambda self, x: unsqueezed(self, x).squeeze(), "batch of one"),
     "cut": (cut, "no place may be lost"),
@@ -197,8 +197,11 @@ E01_WRONG = {
     "no return": (lambda self, x: None, "returns a NoneType"),
     "two dimensions pass": (two_dimensions(None), "must raise a ValueError"),
     "no words": (two_dimensions(ValueError("2")), "Say in words"),
+    "padded by T % n": (lambda self, x: video(self, F.pad(x, (0, 0, x.shape[1] % self.n, 0))),
+                        ["for x of shape (2, 7, 2) and n = 3", "raises a RuntimeError"]),
+    "an assert": (two_dimensions(AssertionError()), ["raises AssertionError", "ValueError is wanted"]),
     "Python's own words": (two_dimensions(ValueError("not enough values to unpack (expected 3, got 2)")), "in words"),
-    "another error": (two_dimensions(TypeError("there is only one place left")), "could not be used"),
+    "another error": (two_dimensions(TypeError("there is only one place left")), "ValueError is wanted"),
 }
 
 
@@ -236,7 +239,7 @@ def test_the_norms_standardise_over_what_e02_says():
     ({"D": (1,)}, "C", "E", "D does average over the channels"), ({"A": (1, 2)}, "C", "E", "A does not average"),
     ({"F": (0, 1, 2)}, "C", "E", "F does not average over the examples"), ({"A": ()}, "C", "E", "the dimensions are"),
     ({"A": (3,)}, "C", "E", "the dimensions are"), ({"A": "places"}, "C", "E", "the dimensions are"),
-    ({"G": (1,)}, "C", "E", "no layer 'G'"), ({}, "E", "C", "That is not C"), ({}, "B", "E", "That is not B"),
+    ({"G": (1,)}, "C", "E", "no layer 'G'"), ({}, "E", "C", "That is not C"), ({}, "B", "E", "bug is not B"),
     ({}, "C", "B", "That is not B"), ({"A": (True,)}, "C", "E", "the dimensions are")])
 def test_e02_wrong(wrong, change, bug, right_one, told):
     wrong(told, e02_norms, (DIMS | change, bug, right_one))
@@ -267,8 +270,9 @@ E03_WRONG = {
     "in, 2": (lambda m: convs(m, lambda W: W.view(-1, 2, W.shape[1]).permute(2, 0, 1)), "not (in, 2)"),
     "not copied": (lambda m: convs(m, lambda W: torch.randn(W.shape[1], len(W) // 2, 2)), "weights copied at all"),
     "two": (lambda m: convs(m)[:2], "2 things"),
-    "dilations": (lambda m: convs(m, dilations=(1, 1, 1)), "level 1 has dilation 1 instead of 2"),
-    "dilations doubled": (lambda m: convs(m, dilations=(2, 4, 8)), "level 0 has dilation 2"),
+    "no return": (lambda m: None, "returns None. Does it end with return?"),
+    "dilations": (lambda m: convs(m, dilations=(1, 1, 1)), "the second level has dilation 1 instead of 2"),
+    "dilations doubled": (lambda m: convs(m, dilations=(2, 4, 8)), "the first level has dilation 2"),
     "bias": (lambda m: convs(m, bias=True), "has a bias"),
     "padding": (lambda m: convs(m, padding=1), "padding, a stride or groups"),
     "kernel": (lambda m: convs(m, lambda W: torch.randn(W.shape[1], len(W) // 2, 3)), "a kernel of 3 places"),
@@ -292,7 +296,15 @@ def test_e03_transposed_where_in_is_out_and_where_it_is_not(wrong):
         return made
 
     wrong("matrices are transposed", e03_convs, transposed, tree(8, 8))
-    wrong("instead of (out, in, 2)", e03_convs, transposed, tree(6, 8))
+    wrong(["instead of (out, in, 2)", "swap its first two"], e03_convs, transposed, tree(6, 8))
+
+    def places_second(model):
+        made = convs(model)
+        for conv in made:
+            conv.weight.data = conv.weight.data.mT.contiguous()
+        return made
+
+    wrong(["instead of (out, in, 2)", "swap its last two"], e03_convs, places_second, tree(6, 8))
 
 
 # ----- E04 ------------------------------------------------------------------------------------------------------------
@@ -336,6 +348,11 @@ def test_e04_a_wrong_count_is_told_why(wrong, off, told):
     wrong([told, "22,458 parameters"], e04_factors, ((4, 2), 89, 22_458 + off))
 
 
+def test_e04_the_lectures_own_count_is_told(wrong):
+    wrong(["22,397 is the number of parameters of the video's tree", "number of yours"], e04_factors,
+          ((4, 2), 89, 22_397))
+
+
 @pytest.mark.parametrize("n, told", [(80, "take more neurons"), (100, "take fewer neurons"), (88, "take more")])
 def test_e04_the_comparison_must_be_fair(wrong, n, told):
     wrong(["nobody can tell the order from the size", told], e04_factors, ((4, 2), n, size((4, 2), n)))
@@ -363,7 +380,8 @@ def test_the_suspects_leak_or_not_as_e05_says():
 
 
 @pytest.mark.parametrize("leaks, told", [
-    ({"B", "C"}, "1 more lets the future in"), ("C", "2 more let the future in"), (set(), "3 more let the future in"),
+    ({"B", "C"}, ["1 more lets the future in", "right of the dashed line"]), ("C", "2 more let the future in"),
+    ({"B", "D"}, ["1 more lets the future in", "corners"]), (set(), "3 more let"), ({}, "3 more let the future in"),
     ({"A", *LEAKS}, "A does not see the future"), ({"E"}, "E does not see the future"), ({"F"}, "no suspect 'F'"),
     (3, "must be a set of letters")])
 def test_e05_wrong_suspects(wrong, leaks, told):

@@ -33,9 +33,12 @@ def e01_join(kind, found):
     g = torch.Generator().manual_seed(1)
     for shape, n in (((4, 8, 10), 2), ((4, 8, 3), 4), ((3, 8, 2), 8), ((4, 5, 3), 2), ((2, 7, 2), 3), ((2, 3, 4), 5),
                      ((1, 6, 2), 2), ((1, 2, 3), 2)):
-        x = torch.randn(shape, generator=g)
-        given, right, y = x.clone(), _join(x, n), kind(n)(x)
-        case = f"for x of shape {shape} and n = {n}"
+        x, case = torch.randn(shape, generator=g), f"for x of shape {shape} and n = {n}"
+        given, right = x.clone(), _join(x, n)
+        try:
+            y = kind(n)(x)
+        except (RuntimeError, ValueError) as told:
+            return f"{case} your layer raises a {type(told).__name__}: {str(told).splitlines()[0]}"
         if not isinstance(y, torch.Tensor):
             return f"{case} your layer returns a {type(y).__name__}, not a tensor. Does it end with return?"
         if not x.equal(given):
@@ -63,8 +66,12 @@ def e01_join(kind, found):
     try:
         kind(2)(torch.randn((4, 6), generator=g))
     except ValueError as told:
-        if "unpack" in str(told) or len(str(told)) < 15:
-            return f"for an x of two dimensions your layer says {str(told)!r}. Say in words what is wrong."
+        if "unpack" in str(told) or not str(told).count(" "):
+            return (f"for an x of two dimensions your layer says {str(told)!r}. Say in words what is wrong: how many "
+                    f"dimensions x has, and how many a join needs.")
+    except Exception as told:  # an assert, an index that is not there
+        return (f"for an x of two dimensions your layer raises {type(told).__name__}, where a ValueError is wanted: "
+                "raise ValueError(\"…\").")
     else:
         return "for an x of two dimensions, one level too many, your layer must raise a ValueError."
     found.append("Any length, any n, and a clear word where nothing is left to join.")
@@ -109,9 +116,9 @@ def e02_norms(dims, bug, right, found):
                            f"how many {'columns' if d == 1 else 'rows'} of a block are filled?"))
     bug, right = (str(letter).strip().upper() for letter in (bug, right))
     if right != "E":
-        return f"a BatchNorm has one mean for each channel, of all examples and all places. That is not {right}."
+        return f"a BatchNorm has one mean for each channel. That is not {right}: look at the mended class again."
     if bug != "C":
-        return f"the video's bug keeps the places apart, and averages over the examples. That is not {bug}."
+        return f"the video's bug is not {bug}. Which dimensions does x.mean(0) average over? Look at dims_mine."
     found.append("C is the bug, E the mended one; D is torch's LayerNorm, A its InstanceNorm.")
 
 
@@ -122,13 +129,16 @@ def e03_convs(convs_of, model, found):
     """E03 of lecture 5: the three Linear of the tree as nn.Conv1d, with dilations 1, 2 and 4 and the same weights."""
     linears = [layer.weight.detach() for layer in model.layers if type(layer).__name__ == "Linear"][:-1]
     kept = [weight.clone() for weight in linears]
-    convs = list(convs_of(model))
+    convs = convs_of(model)
+    if convs is None:
+        return "your function returns None. Does it end with return?"
+    convs = list(convs)
     if not all(a.equal(b) for a, b in zip(linears, kept, strict=True)):
         return "your function changes the tree's own weights. Leave the model as it is."
     if len(convs) != len(linears):
         return f"your function returns {len(convs)} things; the tree has {len(linears)} levels, a Conv1d for each."
     for k, (conv, W) in enumerate(zip(convs, linears, strict=True)):
-        which, (fan_in, fan_out) = f"level {k}", W.shape
+        which, (fan_in, fan_out) = f"the {('first', 'second', 'third')[k]} level", W.shape
         if not isinstance(conv, nn.Conv1d):
             return f"{which} is a {type(conv).__name__}, not an nn.Conv1d."
         if conv.kernel_size != (2,):
@@ -144,7 +154,9 @@ def e03_convs(convs_of, model, found):
             return f"{which} has padding, a stride or groups. Leave all three out."
         right, weight = W.view(2, fan_in // 2, fan_out).permute(2, 1, 0), as_tensor(conv.weight)  # (out, in, 2)
         if weight.shape != right.shape:
-            return f"{which}: the kernel has the shape {tuple(weight.shape)} instead of (out, in, 2)."
+            return f"{which}: the kernel has the shape {tuple(weight.shape)} instead of (out, in, 2)." + (
+                " Swap its last two dimensions." if weight.mT.shape == right.shape else
+                " Swap its first two dimensions." if weight.transpose(0, 1).shape == right.shape else "")
         if not torch.allclose(weight, right, atol=1e-6):
             def near(other, weight=weight):
                 return other.shape == weight.shape and torch.allclose(weight, other, atol=1e-6)
@@ -188,6 +200,9 @@ def e04_factors(factors, hidden, parameters, found):
         return f"{factors} is in the log already: the {'tree' if len(factors) == 3 else 'flat net'}. Find another one."
     right, each = _tree_size(factors, hidden), hidden * len(factors)
     if parameters != right:
+        if parameters == 22_397:
+            return (f"22,397 is the number of parameters of the video's tree. parameters_mine is the number of yours, "
+                    f"with {factors} and {hidden} neurons. Count them.")
         why = recognised(lambda off: parameters == right + off, {
             " The gains and biases of the batch norms are missing, two a neuron.": -2 * each,
             " Each batch norm has two numbers for each neuron, a gain and a bias.": -each,
@@ -240,6 +255,7 @@ def e05_causal(leaks, dilations, found):
 
     The dilations: so that an output sees 27 inputs in a row.
     """
+    leaks = set() if leaks == {} else leaks  # Python's {} is an empty dict
     if not isinstance(leaks, (str, set, frozenset, list, tuple)):
         return 'leaks_mine must be a set of letters, such as {"A"}.'
     leaks = {str(letter).strip().upper() for letter in leaks}
@@ -248,7 +264,9 @@ def e05_causal(leaks, dilations, found):
     if wrongly := sorted(leaks - _LEAKS):
         return f"{wrongly[0]} does not see the future: its picture has nothing to the right of the dashed line."
     if missed := _LEAKS - leaks:
-        return f"{len(missed)} more let{'s' * (len(missed) == 1)} the future in. Look at each picture's corners too."
+        return (f"{len(missed)} more let{'s' * (len(missed) == 1)} the future in. " + (
+            "Look at each picture's corners too." if missed == {"C"} else
+            "Is anything filled to the right of the dashed line?"))
     if not isinstance(dilations, (list, tuple)) or not all((_whole(d) or 0) > 0 for d in dilations):
         return "dilations_mine must be a list of whole numbers above 0, such as (1, 2, 4)."
     seen = {0}
