@@ -2,11 +2,11 @@
 
 import torch
 
-from mmutils.data import build_dataset, build_vocabulary, is_lecture_list, load_words, split_words
+from mmutils.data import bench_results, build_dataset, build_vocabulary, is_lecture_list, load_words, split_words
 from mmutils.steps import steps
 from mmutils.watch import watch
 
-__all__ = ["build_dataset", "build_vocabulary", "is_lecture_list", "load_words",
+__all__ = ["bench_results", "build_dataset", "build_vocabulary", "is_lecture_list", "load_words",
            "split_words", "steps", "use_style", "watch"]
 
 

@@ -4,9 +4,11 @@ The lecture's list is `names.txt` of Andrej Karpathy's makemore repository. It i
 `data/`. Any other UTF-8 text with one word a line works too.
 """
 
+import builtins
 import contextlib
 import difflib
 import hashlib
+import json
 import math
 import os
 import random
@@ -50,15 +52,23 @@ def load_words(path=None, *, dedup=False):
     dedup: keep only the first of words that are equal.
 
     Raises FileNotFoundError if there is no such file (or no list at all), and ValueError if the file holds no word,
-    is not UTF-8 or holds a control character (with the line), or is a damaged copy of the lecture's list.
+    is not UTF-8 or holds a control character (with the line), or is a damaged copy of the lecture's list; in a
+    notebook also for a word with a '.', which marks start and end in all five of them (makemore.py can do with dots).
     """
     words = _lecture_words() if path is None else _parse(_read(path), str(path))
+    if hasattr(builtins, "__IPYTHON__"):
+        _refuse_dots(words)
     return list(dict.fromkeys(words)) if dedup else words
 
 
 def is_lecture_list(words):
     """True if `words` are the lecture's 32,033 names in their order, told by the list's SHA-256."""
     return hashlib.sha256("\n".join(words).encode()).hexdigest() == SHA256
+
+
+def bench_results():
+    """What `make bench` measured: benchmarks/results.json as a dict, from wherever a notebook is run."""
+    return json.loads((DATA.parent / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 
 def fetch():

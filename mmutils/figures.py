@@ -9,6 +9,7 @@ import base64
 import io
 import math
 import textwrap
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +18,7 @@ from IPython import get_ipython
 from matplotlib.artist import Artist
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
@@ -30,16 +32,25 @@ LINES = ["-", "--", "-.", ":"]
 SMALL = 9.5                                             # points: the smallest letters, but for those of crowded tables
 SIGNED = LinearSegmentedColormap.from_list("signed", plt.get_cmap("RdBu_r")(np.linspace(0.08, 0.92, 255)))
 
+# for letters that matplotlib's own font lacks, such as Devanagari's: Windows', macOS', Linux' fonts, a few of each
+MORE_FONTS = ["Nirmala UI", "Leelawadee UI", "Microsoft YaHei", "Malgun Gothic", "Yu Gothic", "Arial Unicode MS",
+              "Kohinoor Devanagari", "Noto Sans Devanagari", "Lohit Devanagari", "Noto Sans Bengali", "Noto Sans Tamil",
+              "Noto Sans Thai", "Noto Sans Ethiopic", "Noto Sans CJK JP", "WenQuanYi Zen Hei"]
+
 
 def use_style():
     """Set matplotlib's look for the notebooks: sizes, colours, an opaque white background, sharp on any screen.
 
-    A picture is as wide as a page, and shown as large as its figsize, with two pixels for each ("retina").
+    A picture is as wide as a page, and shown as large as its figsize, with two pixels for each ("retina"). Letters
+    that no font has are drawn as boxes, without a warning for each.
     """
+    installed = set(fontManager.get_font_names())
+    warnings.filterwarnings("ignore", r"(?s)Glyph \d+ .*missing from", UserWarning)
     plt.style.use(["default", "petroff10"])
     plt.rcParams.update({
         "figure.figsize": (9.0, 3.4), "figure.dpi": 96, "savefig.dpi": 96, "figure.constrained_layout.use": True,
         "figure.facecolor": "white", "savefig.facecolor": "white", "savefig.transparent": False,
+        "font.family": ["sans-serif", *(name for name in MORE_FONTS if name in installed)],
         "font.size": 10.5, "axes.titlesize": 12.0, "figure.titlesize": 12.0, "axes.titlelocation": "left",
         "xtick.labelsize": 10.0, "ytick.labelsize": 10.0, "legend.fontsize": 10.0, "axes.axisbelow": True,
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import mmutils.data
-from mmutils import build_dataset, build_vocabulary, is_lecture_list, load_words, split_words
+from mmutils import bench_results, build_dataset, build_vocabulary, is_lecture_list, load_words, split_words
 
 FEW = ["emma", "olivia", "ava", "isabella", "sophia", "mia", "eve", "amelia", "zoe", "luna", "emma"]
 ALPHABETS = {
@@ -397,6 +397,22 @@ def test_an_empty_list_is_told(function):
 def test_one_word_instead_of_a_list_is_told(function, words):
     message = message_of(ValueError, function, words)
     assert repr(words) in message and "list of words" in message
+
+
+def test_in_a_notebook_a_word_with_a_dot_is_refused_where_the_list_is_named(write, monkeypatch):
+    path = write("emma\nj.r.\n")
+    monkeypatch.delattr("builtins.__IPYTHON__", raising=False)
+    assert load_words(path) == ["emma", "j.r."]
+    monkeypatch.setattr("builtins.__IPYTHON__", True, raising=False)
+    message = message_of(ValueError, load_words, path)
+    assert "'j.r.' (word 2 of 2)" in message and "marks the start and the end" in message
+
+
+# ----- measurements ---------------------------------------------------------------------------------------------------
+
+def test_the_measurements_are_found_from_any_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert {"one_layer_step", "batchnorm_log", "by_hand", "wavenet_log"} <= bench_results().keys()
 
 
 # ----- importing ------------------------------------------------------------------------------------------------------
