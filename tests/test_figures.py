@@ -159,6 +159,21 @@ def test_the_style_is_white_opaque_and_the_same_when_called_again():
     assert dict(matplotlib.rcParams) == once
 
 
+def test_letters_that_no_font_has_are_drawn_without_a_warning():
+    figure = bars([1.0], ["\U0001e900"]).figure
+    with pytest.raises(UserWarning, match="Glyph 125184 .*missing from"):      # as matplotlib does, left alone
+        figure.draw_without_rendering()
+    mmutils.use_style()
+    figure.draw_without_rendering()
+
+
+def test_the_style_asks_for_fonts_of_other_scripts_only_if_they_are_installed(monkeypatch):
+    assert set(matplotlib.rcParamsDefault["font.family"]) == {"sans-serif"}
+    monkeypatch.setattr(figures.fontManager, "get_font_names", lambda: ["DejaVu Sans", "Nirmala UI"])
+    mmutils.use_style()
+    assert matplotlib.rcParams["font.family"] == ["sans-serif", "Nirmala UI"]
+
+
 def test_a_notebook_keeps_a_figure_at_twice_its_size_white_and_small():
     mmutils.use_style()
     ax = loss_curve([3.0, 2.0, 2.5], window=2)
