@@ -10,8 +10,9 @@ from tests.lists import LISTS, OnList, words_of
 from tests.test_notebooks import NOTEBOOKS
 
 ON = {"1": ("devanagari", "few"), "2": ("hyphens", "no-q-no-x"), "3": ("capitals", "few"),
-      "4": ("turkish", "devanagari")}
-RUNS = [(path, which) for path in NOTEBOOKS for which in ON.get(path.name[0], ())]
+      "4": ("turkish", "devanagari"), "5": ("turkish", "capitals")}
+RUNS = [(path, which) for path in NOTEBOOKS for which in ON[path.name[0]]]
+STEPS = {"5": 40}       # else 20: E06's solution has to come below a uniform guess
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_runs_on_a_list_of_ones_own_and_what_it_says_holds(kernel, tmp_path, pat
     file = tmp_path / "my_words.txt"
     file.write_text("\n".join(words_of(which, 600)), encoding="utf-8")
     page = OnList(kernel, path, file)
-    problems = page.problems()
+    problems = page.problems(STEPS.get(path.name[0], 20))
     assert not problems, "\n".join(f"cell {cell!r}: {what}" for cell, what in problems)
     assert page.heads == 1, "the list is named in one place"
 
