@@ -78,7 +78,7 @@ def e02_uniform_start(answer, words):
         if wrong := _wrong_uniform(answer[0], len(build_vocabulary(words)[0])):
             print(f"E02: not yet. {wrong}")
             return False
-        print("E02: uniform_mine is right, init_mine is still missing. Write it, then run this check again.")
+        print("E02: uniform_mine is right, init_mine is still missing. Write it, run it, then this check.")
         return None
     return _uniform_start(answer, words)
 

@@ -49,7 +49,7 @@ def _blank(x):
     return x is None or x is ... or isinstance(x, (list, tuple)) and all(map(_blank, x))
 
 
-def verdict(name, answer, judge, hint="Write your answer in the cell above, run it, then run this check again."):
+def verdict(name, answer, judge, hint="Write your answer above, run it, then this check."):
     """Print what judge(found) says of an answer; return True, False, or None if nothing has been answered yet.
 
     judge returns what is wrong or None, or raises; what it puts into the list `found` goes with a right answer.
