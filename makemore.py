@@ -720,7 +720,7 @@ def tells():
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser("makemore.py", description="Makes more of the words in a list.", allow_abbrev=False,
+    parser = argparse.ArgumentParser("makemore.py", allow_abbrev=False, description="Makes more of a list of words.",
                                      epilog="What is not given comes from the type's recipe, at the head of this file.")
     files = parser.add_argument_group("files")
     add, path = files.add_argument, os.path.expanduser
