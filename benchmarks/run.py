@@ -75,6 +75,18 @@ def timed(*functions, repeats=5):
     return [statistics.median(seconds) for seconds in times]
 
 
+def share_of_rate(step, n_steps, warm_up):
+    """What share of the highest learning rate a step has: up in warm_up steps, then down along half a cosine."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warm_up) / (n_steps - warm_up))
+
+
+def mean_and_error(numbers):
+    """The mean of some runs' losses (or differences), and its standard error."""
+    return round(statistics.fmean(numbers), 4), round(statistics.stdev(numbers) / len(numbers)**0.5, 4)
+
+
 def double_loop(words, stoi, block_size):
     """The lecture's way to a dataset (2, 9:03): a row for each character, appended one by one."""
     X, Y = [], []
@@ -197,7 +209,7 @@ def fit(parameters, net, X, Y, *, n_steps, batch, lr, fast, g):
     """Train net(X) → logits; returns the seconds. lr(i): the rate of step i. fast: AdamW, and on top of lr a schedule,
     up over a tenth of the steps and down along half a cosine; else plain SGD."""
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.01, fused=True) if fast else None
-    warm_up, start = n_steps // 10, time.perf_counter()
+    start = time.perf_counter()
     for i in range(n_steps):
         ix = torch.randint(0, len(X), (batch,), generator=g)
         loss = F.cross_entropy(net(X[ix]), Y[ix])
@@ -205,8 +217,7 @@ def fit(parameters, net, X, Y, *, n_steps, batch, lr, fast, g):
             p.grad = None
         loss.backward()
         if fast:
-            optimizer.param_groups[0]["lr"] = lr(i) * ((i + 1) / warm_up if i < warm_up else (
-                1 + math.cos(math.pi * (i - warm_up) / (n_steps - warm_up))) / 2)
+            optimizer.param_groups[0]["lr"] = lr(i) * share_of_rate(i, n_steps, n_steps // 10)
             optimizer.step()
         else:
             for p in parameters:
@@ -294,9 +305,7 @@ def bench_batchnorm_log(words):
         runs = [log_net(*data, **start, seed=seed) for seed in (2147483647, 1, 2)]
         results[name] = {"seeds": len(runs)}
         for split in ("train", "dev"):
-            losses = [run[split] for run in runs]
-            results[name] |= {split: round(statistics.fmean(losses), 4),
-                              f"{split}_error": round(statistics.stdev(losses) / len(losses)**0.5, 4)}
+            results[name][split], results[name][f"{split}_error"] = mean_and_error([run[split] for run in runs])
         results[name] |= {"dev_of_the_lectures_seed": runs[0]["dev"],
                           "seconds": round(statistics.fmean(run["seconds"] for run in runs), 1)}
         print(name, results[name], flush=True)
@@ -583,9 +592,7 @@ def tree_log_row(Xtr, Ytr, Xdev, Ydev, *, seeds=(42, 1, 2), n_steps=200_000, **s
             for x, y in zip(X.split(5000), Y.split(5000), strict=True):
                 logits = nets(x.expand(len(seeds), *x.shape))
                 total += torch.stack([F.cross_entropy(one, y, reduction="sum") for one in logits])
-        losses = (total / len(X)).tolist()
-        row |= {name: round(statistics.fmean(losses), 4),
-                f"{name}_error": round(statistics.stdev(losses) / len(losses)**0.5, 4)}
+        row[name], row[f"{name}_error"] = mean_and_error((total / len(X)).tolist())
     return row | {"seconds": round((time.process_time() - start) / len(seeds), 1)}
 
 
@@ -624,7 +631,7 @@ def hierarchy(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, fast):
     fast: Muon for the three matrices and AdamW for the rest, warmed up and then down along half a cosine; else the
     lecture's loop, 0.1, and 0.01 for the last quarter of the steps.
     """
-    model, warm_up = FusedHierarchy() if fast else Hierarchy(), n_steps // 10
+    model = FusedHierarchy() if fast else Hierarchy()
     others = [p for p in model.parameters if not any(p is W for W in model.W)]
     adam, muon = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.05, fused=True), Muon(model.W, 0.1)
     start = time.process_time()
@@ -635,8 +642,7 @@ def hierarchy(Xtr, Ytr, Xdev, Ydev, *, n_steps, batch, fast):
             p.grad = None
         loss.backward()
         if fast:
-            rate = (i + 1) / warm_up if i < warm_up else 0.5 + 0.5 * math.cos(math.pi * (i - warm_up)
-                                                                              / (n_steps - warm_up))
+            rate = share_of_rate(i, n_steps, n_steps // 10)
             adam.param_groups[0]["lr"] = 0.015 * rate
             adam.step()
             muon.step(0.03 * rate)
@@ -709,14 +715,12 @@ def bench_wavenet_challenge(words, *, n_steps=5000, dropout=0.25, weight_decay=0
     adam = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     muon = Muon(matrices, weight_decay)
     characters = 128 * (data["train"].lengths + 1).double().mean().item()
-    warm_up = n_steps // 20
     start = time.process_time()
     for step in range(n_steps):
         x, y = data["train"].batch(data["train"].training_batch(step, 128, 1), "cpu")
         model.zero_grad()
         (model(x, y)[1] * (y >= 0).sum() / characters).backward()
-        rate = (step + 1) / warm_up if step < warm_up else 0.5 + 0.5 * math.cos(math.pi * (step - warm_up)
-                                                                                / (n_steps - warm_up))
+        rate = share_of_rate(step, n_steps, n_steps // 20)
         adam.param_groups[0]["lr"] = 0.008 * rate
         adam.step()
         muon.step(0.02 * rate)
@@ -736,12 +740,12 @@ ABLATION = {"whole": {}, "without residual": {"residual": False}, "without gates
 class SeededStacks:
     """Lecture 5's gated stack on whole names, one for each seed, side by side. All tensors have the seeds in front."""
 
-    def __init__(self, seeds, device, *, channels=64, layers=8, gates=True, residual=True, skips=True, dropout=0.1):
+    def __init__(self, seeds, *, channels=64, layers=8, gates=True, residual=True, skips=True, dropout=0.1):
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
         def weights(n_in, n_out, scale=1.0):
             w = torch.stack([torch.randn((n_out, n_in), generator=g) for g in generators]) * n_in**-0.5 * scale
-            return w.to(device).requires_grad_(), torch.zeros((len(seeds), 1, n_out), device=device, requires_grad=True)
+            return w.requires_grad_(), torch.zeros((len(seeds), 1, n_out), requires_grad=True)
 
         self.gates, self.residual, self.skips, self.dropout = gates, residual, skips, dropout
         self.dilations = [2 ** (k % 4) for k in range(layers)]
@@ -751,7 +755,7 @@ class SeededStacks:
         self.last, self.head = weights(channels, channels), weights(channels, 27, scale=0.1)
         self.matrices = [w for w, _ in (*self.pairs, *self.mixed, self.last)]
         self.others = [self.C, self.head[0], *(b for _, b in (*self.pairs, *self.mixed, self.last, self.head))]
-        self.first_rows = 27 * torch.arange(len(seeds), device=device)[:, None, None]
+        self.first_rows = 27 * torch.arange(len(seeds))[:, None, None]
 
     def __call__(self, idx, training=False):
         """idx (seeds, B, T) → logits (seeds, B, T, 27)."""
@@ -776,7 +780,7 @@ class SeededStacks:
 
 
 def stacks_run(task):
-    """Train the stacks of one row of the ablation, on a GPU if there is one: the dev loss of each seed.
+    """Train the stacks of one row of the ablation: the dev loss of each seed.
 
     task: the words, the seeds, steps, names in a step, and what the row leaves out. With AdamW alone 0.002 is the
     highest rate; 0.008 did worse.
@@ -786,22 +790,21 @@ def stacks_run(task):
     muon, left_out = left_out.get("muon", True), {k: v for k, v in left_out.items() if k != "muon"}
     torch.set_num_threads(1)
     torch.manual_seed(seeds[0])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     train, dev, _ = split_words(words)
     stoi, _ = build_vocabulary(words)
     on_train, on_dev = makemore.Words(train, stoi), makemore.Words(dev, stoi)
-    nets = SeededStacks(seeds, device, **left_out)
+    nets = SeededStacks(seeds, **left_out)
     adam = torch.optim.AdamW(nets.others + ([] if muon else nets.matrices), betas=(0.9, 0.99),
                              weight_decay=0.01 if muon else 0.1, fused=True)
     optimizer = Muon(nets.matrices if muon else [], 0.1)
-    characters, warm_up = batch * (on_train.lengths + 1).double().mean().item(), n_steps // 20
+    characters = batch * (on_train.lengths + 1).double().mean().item()
 
     def summed_loss(batches, training=False):
         """The summed loss of each net on its batch, a list of (x, y), padded to the largest: (seeds,)."""
         B, T = (max(x.shape[k] for x, _ in batches) for k in (0, 1))
         x, y = (torch.stack([F.pad(part, (0, T - part.shape[1], 0, B - part.shape[0]), value=pad) for part in parts])
                 for parts, pad in zip(zip(*batches, strict=True), (0, -1), strict=True))
-        logits, y = nets(x.to(device), training), y.to(device)
+        logits = nets(x, training)
         return F.cross_entropy(logits.permute(0, 3, 1, 2), y, ignore_index=-1, reduction="none").sum((1, 2))
 
     for step in range(n_steps):
@@ -810,13 +813,12 @@ def stacks_run(task):
         for w in nets.matrices:
             w.grad = None
         (loss.sum() / characters).backward()
-        share = (step + 1) / warm_up if step < warm_up else 0.5 + 0.5 * math.cos(math.pi * (step - warm_up)
-                                                                                 / (n_steps - warm_up))
+        share = share_of_rate(step, n_steps, n_steps // 20)
         adam.param_groups[0]["lr"] = (0.008 if muon else 0.002) * share
         adam.step()
         optimizer.step(0.02 * share)
     with torch.no_grad():
-        total = sum(summed_loss([on_dev.batch(which, "cpu")] * len(seeds)).cpu()
+        total = sum(summed_loss([on_dev.batch(which, "cpu")] * len(seeds))
                     for which in on_dev.cut(torch.arange(len(on_dev.lengths)), 512))
     return (total / (on_dev.lengths + 1).sum()).tolist()
 
@@ -828,11 +830,10 @@ def bench_wavenet_ablation(words, *, n_steps=2000, batch=128, seeds=(1, 2, 3)):
         tasks = [(words, seeds, n_steps, batch, left_out) for left_out in ABLATION.values()]
         for name, dev in zip(ABLATION, pool.imap(stacks_run, tasks), strict=True):
             whole = rows["whole"]["dev"] if rows else [0] * len(dev)
-            rows[name] = {"dev": [round(loss, 4) for loss in dev], "mean": round(statistics.fmean(dev), 4)}
-            more = [loss - other for loss, other in zip(dev, whole, strict=True)]
-            error = round(statistics.stdev(more) / len(more)**0.5, 4)
-            rows[name] |= ({"error": error} if name == "whole" else
-                           {"difference": round(statistics.fmean(more), 4), "difference_error": error})
+            mean, error = mean_and_error(dev)
+            more, more_error = mean_and_error([loss - other for loss, other in zip(dev, whole, strict=True)])
+            rows[name] = {"dev": [round(loss, 4) for loss in dev], "mean": mean} | (
+                {"error": error} if name == "whole" else {"difference": more, "difference_error": more_error})
             print(name, rows[name], flush=True)
     return {"steps": n_steps, "batch": batch, "channels": 64, "layers": 8, "rows": rows}
 
