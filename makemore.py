@@ -47,7 +47,8 @@ def number(kind, low, below=2**31, also=None):
             value = kind(text)
             if low <= value < below or value == also:
                 return value
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {kind.__name__} from {low} to below {below}")
+        least, other = "above 0 and" if 0 < low < 1 else f"from {low} to", f", or {also}" * (also is not None)
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {kind.__name__} {least} below {below}{other}")
     return parse
 
 
@@ -88,8 +89,7 @@ RECIPES = {s.type: s for s in (
     Settings("lstm", n_layer=2, n_embd=64, n_embd2=320, dropout=0.45, learning_rate=1e-2, weight_decay=0.1),
     Settings("cnn", n_layer=8, n_embd=96, n_embd2=96, block_size=16, dropout=0.2, batch_size=128, weight_decay=0.1,
              max_steps=6000),
-    Settings("transformer", n_layer=4, n_head=8, n_embd=64, dropout=0.05, learning_rate=8e-3, weight_decay=0.1,
-             max_steps=2000),
+    Settings("transformer", n_layer=4, n_head=4, n_embd=64, dropout=0.2, learning_rate=8e-3, weight_decay=0.1),
 )}
 SIZES = ("type", "n_layer", "n_head", "n_embd", "n_embd2", "block_size")  # what a checkpoint's weights fit
 MINUTE = 60.0   # seconds after which a checkpoint is saved whatever happens
@@ -244,12 +244,12 @@ class Block(nn.Module):
 
     def __init__(self, s):
         super().__init__()
-        self.n_head, self.dropout = s.n_head, s.dropout
+        self.n_head = s.n_head
         self.norm1, self.norm2 = nn.LayerNorm(s.n_embd), nn.LayerNorm(s.n_embd)
         self.qkv = nn.Linear(s.n_embd, 3 * s.n_embd)
         self.project = nn.Linear(s.n_embd, s.n_embd)
         self.mlp = nn.Sequential(nn.Linear(s.n_embd, 4 * s.n_embd), nn.GELU(approximate="tanh"),
-                                 nn.Linear(4 * s.n_embd, s.n_embd), nn.Dropout(s.dropout))
+                                 nn.Linear(4 * s.n_embd, s.n_embd))
 
     def forward(self, x, memory=None):
         B, T, C = x.shape
@@ -259,11 +259,9 @@ class Block(nn.Module):
             if self in memory:
                 k, v = torch.cat([memory[self][0], k], 2), torch.cat([memory[self][1], v], 2)
             memory[self] = k, v
-        # softmax(q kᵀ / √size) v: a mean of the values, weighted by how well each key answers the query. With dropout
-        # torch keeps T × T numbers for it, without it only T
-        dropout = self.dropout if self.training and T <= 4 * LONG else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=T > 1, dropout_p=dropout)
-        x = x + F.dropout(self.project(y.transpose(1, 2).reshape(B, T, C)), self.dropout, self.training)
+        # softmax(q kᵀ / √size) v: a mean of the values, weighted by how well each key answers the query
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=T > 1)
+        x = x + self.project(y.transpose(1, 2).reshape(B, T, C))
         return x + self.mlp(self.norm2(x))
 
 
@@ -343,12 +341,12 @@ class Words:
 
     def batches(self, batch_size, seed):
         """One epoch: a list of index tensors that hold each word once, words of like length together.
-        The shuffled words are sorted by length within pools of four batches, and the batches are shuffled again. All
+        The shuffled words are sorted by length within pools of 16 batches, and the batches are shuffled again. All
         long words are one pool, so that there are as many batches whatever the seed."""
         g = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.lengths), generator=g)
         long = self.lengths[order] > LONG
-        pools = [*order[~long].split(4 * batch_size), order[long]]
+        pools = [*order[~long].split(16 * batch_size), order[long]]
         batches = [batch for pool in pools for batch in self.cut(pool, batch_size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=g)]
 

@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -864,23 +865,46 @@ def core_seconds():
 def bench_makemore_speed(words):
     """makemore.py's default Transformer: names a second in training, on all cores and with one thread.
 
-    Ours: the program's own step (clipping, fused AdamW), with batches of 256 words of like length.
-    Karpathy's way: batches of 32 words, each padded to the longest word of the list, plain AdamW; the same model.
+    Ours: an epoch of the program's own steps (clipping, fused AdamW), in batches of 256 words of like length.
+    Karpathy's way: batches of 32 words, each padded to the longest word of the list, plain AdamW, no dropout; attention
+    and GELU in single operations, as his script has them. And the same batches and AdamW with our model.
     """
     import makemore
+
+    class SpelledOut(makemore.Block):
+        """A block with attention and GELU in single operations, as Karpathy's script computes them."""
+
+        def forward(self, x, memory=None):
+            B, T, C = x.shape
+            size = C // self.n_head
+            qkv = self.qkv(self.norm1(x)).split(C, 2)
+            q, k, v = (part.view(B, T, self.n_head, size).transpose(1, 2) for part in qkv)
+            scores = (q @ k.transpose(2, 3) / math.sqrt(size)).masked_fill(torch.ones(T, T).tril() == 0, -math.inf)
+            x = x + self.project((scores.softmax(3) @ v).transpose(1, 2).reshape(B, T, C))
+            into, _, out = self.mlp
+            h = into(self.norm2(x))
+            return x + out(0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h.pow(3)))))
+
     run = makemore.Run(makemore.replace(makemore.RECIPES["transformer"], batch_size=256), words, "cpu")
-    model = makemore.build_model(run.s, len(run.chars) + 1, run.longest + 1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.01, betas=(0.9, 0.99))
-    order = torch.randperm(len(words), generator=torch.Generator().manual_seed(1))
+    sizes = len(run.chars) + 1, run.longest + 1
+    same = makemore.build_model(run.s, *sizes)
+    with mock.patch.object(makemore, "Block", SpelledOut):
+        written = makemore.build_model(makemore.replace(run.s, dropout=0.0), *sizes)
     data = makemore.Words(words, {ch: i + 1 for i, ch in enumerate(run.chars)})
     x, y = data.batch(torch.arange(len(words)), "cpu")                      # (N, 16): all padded to the longest
+    written.load_state_dict(same.state_dict())
+    torch.testing.assert_close(written(x[:9])[0], same.eval()(x[:9])[0])    # the same function, written otherwise
+    same.train()
+    order = torch.randperm(len(words), generator=torch.Generator().manual_seed(1))
+    epoch = len(run.data["train"].batches(256, run.s.seed))
 
     def ours():
-        for run.step in range(10):
+        for run.step in range(epoch):
             run.train_step()
 
-    def padded():
-        for which in order[:40 * 32].split(32):
+    def padded(model):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.01, betas=(0.9, 0.99))
+        for which in order[:100 * 32].split(32):
             loss = model(x[which], y[which])[1]
             model.zero_grad(set_to_none=True)
             loss.backward()
@@ -889,9 +913,11 @@ def bench_makemore_speed(words):
     results = {}
     for threads in 1, os.cpu_count():
         torch.set_num_threads(threads)
-        fast, slow = timed(ours, padded, repeats=9)
-        results[threads] = {"names_a_second": round(2560 / fast), "padded_32_names_a_second": round(1280 / slow),
-                            "ratio": round(2560 / fast / (1280 / slow), 2), "threads": threads}
+        fast, *slow = timed(ours, lambda: padded(written), lambda: padded(same), repeats=7)
+        fast, (slow, slow_same) = len(run.parts["train"]) / fast, (100 * 32 / seconds for seconds in slow)
+        results[threads] = {"names_a_second": round(fast), "padded_32_names_a_second": round(slow),
+                            "same_model_padded_32_names_a_second": round(slow_same), "ratio": round(fast / slow, 2),
+                            "threads": threads}
     torch.set_num_threads(1)
     return results[os.cpu_count()] | {"one_thread": results[1]}
 

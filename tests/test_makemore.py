@@ -233,6 +233,8 @@ class Fork:
 
 @pytest.fixture(scope="module")
 def forking():
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork a process")
     with subprocess.Popen([sys.executable, "-c", FORKS], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           text=True, env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}) as parent:
         yield parent
@@ -1092,13 +1094,13 @@ def test_a_list_called_log_csv_in_the_work_directory_is_not_overwritten(folder, 
     assert checkpoint("own")["step"] == 20
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_run_that_is_stopped_from_outside_saves_and_samples(folder, program, fork, number):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_run_that_is_stopped_from_outside_saves_and_samples(folder, program, fork, name):
     flags = ["--type", "transformer", *RUN, "--max-steps", 60]
     train(program, *flags, out="whole")
     running = fork("-i", "names.txt", "-o", "names", *flags, first=SLOWLY.format(seconds=0.01))
     running.wait_for_rows("names", 2)
-    running.signal(number)
+    running.signal(getattr(signal, name))
     ended = running.wait()
     assert (ended.code, ended.err) == (0, STOPPING) and len(sampled(ended.out)) == 3
     step = checkpoint("names")["step"]
