@@ -89,7 +89,7 @@ RECIPES = {s.type: s for s in (
     Settings("lstm", n_layer=2, n_embd=64, n_embd2=320, dropout=0.45, learning_rate=1e-2, weight_decay=0.1),
     Settings("cnn", n_layer=8, n_embd=96, n_embd2=96, block_size=16, dropout=0.2, batch_size=128, weight_decay=0.1,
              max_steps=6000),
-    Settings("transformer", n_layer=4, n_head=4, n_embd=64, dropout=0.2, learning_rate=8e-3, weight_decay=0.1),
+    Settings("transformer", n_layer=4, n_head=4, n_embd=64, dropout=0.2, learning_rate=6e-3, weight_decay=0.1),
 )}
 SIZES = ("type", "n_layer", "n_head", "n_embd", "n_embd2", "block_size")  # what a checkpoint's weights fit
 MINUTE = 60.0   # seconds after which a checkpoint is saved whatever happens
@@ -248,8 +248,7 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(s.n_embd), nn.LayerNorm(s.n_embd)
         self.qkv = nn.Linear(s.n_embd, 3 * s.n_embd)
         self.project = nn.Linear(s.n_embd, s.n_embd)
-        self.mlp = nn.Sequential(nn.Linear(s.n_embd, 4 * s.n_embd), nn.GELU(approximate="tanh"),
-                                 nn.Linear(4 * s.n_embd, s.n_embd))
+        self.mlp = nn.Sequential(nn.Linear(s.n_embd, 4 * s.n_embd), nn.GELU(), nn.Linear(4 * s.n_embd, s.n_embd))
 
     def forward(self, x, memory=None):
         B, T, C = x.shape
@@ -340,14 +339,10 @@ class Words:
         return batches
 
     def batches(self, batch_size, seed):
-        """One epoch: a list of index tensors that hold each word once, words of like length together.
-        The shuffled words are sorted by length within pools of 16 batches, and the batches are shuffled again. All
-        long words are one pool, so that there are as many batches whatever the seed."""
+        """One epoch: a list of index tensors that hold each word once, words of like length together. The shuffled
+        words are sorted by length and cut, and the batches are shuffled again: there are as many whatever the seed."""
         g = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.lengths), generator=g)
-        long = self.lengths[order] > LONG
-        pools = [*order[~long].split(16 * batch_size), order[long]]
-        batches = [batch for pool in pools for batch in self.cut(pool, batch_size)]
+        batches = self.cut(torch.randperm(len(self.lengths), generator=g), batch_size)
         return [batches[i] for i in torch.randperm(len(batches), generator=g)]
 
     def training_batch(self, step, batch_size, seed):

@@ -32,6 +32,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import tables
 import torch
 import torch.nn.functional as F
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from mmutils import build_dataset, build_vocabulary, is_lecture_list, load_words, split_words, steps
 from mmutils.exercises.lecture4 import gradients_by_hand
@@ -866,8 +867,8 @@ def bench_makemore_speed(words):
     """makemore.py's default Transformer: names a second in training, on all cores and with one thread.
 
     Ours: an epoch of the program's own steps (clipping, fused AdamW), in batches of 256 words of like length.
-    Karpathy's way: batches of 32 words, each padded to the longest word of the list, plain AdamW, no dropout; attention
-    and GELU in single operations, as his script has them. And the same batches and AdamW with our model.
+    Karpathy's way, as his script has it: a DataLoader that encodes word by word, batches of 32 padded to the longest
+    word of the list, plain AdamW, no dropout, attention and GELU in single operations. And the same with our model.
     """
     import makemore
 
@@ -885,17 +886,27 @@ def bench_makemore_speed(words):
             h = into(self.norm2(x))
             return x + out(0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h.pow(3)))))
 
+    class Padded(Dataset):
+        """Word i as x and y (longest + 1,), made when it is asked for."""
+
+        def __len__(self):
+            return len(words)
+
+        def __getitem__(self, i):
+            ix = torch.tensor([stoi[ch] for ch in words[i]])
+            x, y = torch.zeros(2, run.longest + 1, dtype=torch.int64)
+            x[1:len(ix) + 1], y[:len(ix)], y[len(ix) + 1:] = ix, ix, -1
+            return x, y
+
     run = makemore.Run(makemore.replace(makemore.RECIPES["transformer"], batch_size=256), words, "cpu")
-    sizes = len(run.chars) + 1, run.longest + 1
+    stoi, sizes = {ch: i + 1 for i, ch in enumerate(run.chars)}, (len(run.chars) + 1, run.longest + 1)
     same = makemore.build_model(run.s, *sizes)
     with mock.patch.object(makemore, "Block", SpelledOut):
         written = makemore.build_model(makemore.replace(run.s, dropout=0.0), *sizes)
-    data = makemore.Words(words, {ch: i + 1 for i, ch in enumerate(run.chars)})
-    x, y = data.batch(torch.arange(len(words)), "cpu")                      # (N, 16): all padded to the longest
     written.load_state_dict(same.state_dict())
-    torch.testing.assert_close(written(x[:9])[0], same.eval()(x[:9])[0])    # the same function, written otherwise
+    x = Padded()[0][0][None]
+    torch.testing.assert_close(written(x)[0], same.eval()(x)[0], atol=1e-3, rtol=0)     # the same, but for its GELU
     same.train()
-    order = torch.randperm(len(words), generator=torch.Generator().manual_seed(1))
     epoch = len(run.data["train"].batches(256, run.s.seed))
 
     def ours():
@@ -904,8 +915,9 @@ def bench_makemore_speed(words):
 
     def padded(model):
         optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.01, betas=(0.9, 0.99))
-        for which in order[:100 * 32].split(32):
-            loss = model(x[which], y[which])[1]
+        sampler = RandomSampler(Padded(), replacement=True, num_samples=100 * 32)
+        for x, y in DataLoader(Padded(), batch_size=32, sampler=sampler):
+            loss = model(x, y)[1]
             model.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
