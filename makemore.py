@@ -83,8 +83,8 @@ class Settings:
 RECIPES = {s.type: s for s in (
     Settings("bigram", block_size=1, learning_rate=5e-2, weight_decay=0.0, max_steps=1000),
     Settings("mlp", n_layer=1, n_embd=16, n_embd2=256, block_size=3, learning_rate=1e-2, max_steps=4000),
-    Settings("bow", n_layer=2, n_embd=64, n_embd2=128),
-    Settings("rnn", n_layer=1, n_embd=64, n_embd2=192, dropout=0.2, weight_decay=0.1),
+    Settings("bow", n_layer=2, n_embd=64, n_embd2=128, learning_rate=1e-2),
+    Settings("rnn", n_layer=1, n_embd=64, n_embd2=192, dropout=0.2, learning_rate=1e-2, weight_decay=0.1),
     Settings("gru", n_layer=2, n_embd=64, n_embd2=192, dropout=0.3, learning_rate=1e-2, weight_decay=0.1),
     Settings("lstm", n_layer=2, n_embd=64, n_embd2=320, dropout=0.45, learning_rate=1e-2, weight_decay=0.1),
     Settings("cnn", n_layer=8, n_embd=96, n_embd2=96, block_size=16, dropout=0.2, batch_size=128, weight_decay=0.1,
