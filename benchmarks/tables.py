@@ -101,7 +101,7 @@ def speed(r):
         *(["", f"`makemore.py`, names a second{what}", f"batches of 32, padded: {names[way]:,}",
            f"256 names of like length: {ours:,}", f"{ours / names[way]:.1f}"]
           for what, way in (("", "padded_32_names_a_second"),
-                            (", its model both times", "same_model_padded_32_names_a_second")))]
+                            (", our model both times", "same_model_padded_32_names_a_second")))]
     return table(["lecture", "what", "the lecture's way", "here", "times as fast"], rows)
 
 
