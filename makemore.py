@@ -4,7 +4,7 @@
     python makemore.py -i words.txt -o words        … on a list of yours, and keeps the result in words/
     python makemore.py -o words --sample-only       more words from what was trained
 
-Every model of the course is here, from a table of bigrams to a Transformer, in one file to be read from top to bottom:
+Eight models are here, from a table of bigrams to a Transformer, in one file to be read from top to bottom:
 settings and recipes, the models, the data, sampling, what keeps a run safe, training, the command line. The ideas and
 the flags are those of Andrej Karpathy's makemore; the code is ours.
 """
@@ -41,7 +41,7 @@ from mmutils import load_words, split_words
 # ----- 1. Settings and recipes ----------------------------------------------------------------------------------------
 
 def number(kind, low, below=2**31, also=None):
-    """A type for argparse: an int or a float from low to below another, or one number also."""
+    """A type for argparse: a number of this kind, low <= number < below, or the one that is also allowed."""
     def parse(text):
         with contextlib.suppress(ValueError):
             value = kind(text)
@@ -62,7 +62,7 @@ def flag(default, kind, text):
 
 @dataclass
 class Settings:
-    """All that says how a model is built and trained. What a run does not set comes from its type's recipe."""
+    """All that says how a model is built and trained, from flags or a recipe. block_size 0: all of the word."""
 
     type: str
     n_layer: int = flag(0, NATURAL, "layers")
@@ -92,8 +92,8 @@ RECIPES = {s.type: s for s in (
     Settings("transformer", n_layer=4, n_head=4, n_embd=64, dropout=0.2, learning_rate=6e-3, weight_decay=0.1),
 )}
 SIZES = ("type", "n_layer", "n_head", "n_embd", "n_embd2", "block_size")  # what a checkpoint's weights fit
-MINUTE = 60.0   # seconds after which a checkpoint is saved whatever happens
-LONG = 63       # letters; a batch has as many characters as batch_size words of so many, and not more
+MINUTE = 60.0   # seconds after which a checkpoint is saved, whatever --eval-every says
+LONG = 63       # letters: a batch is one word, or no more characters than batch_size words of this length
 PLACES = 2**14  # characters that are sampled at once
 
 
@@ -102,14 +102,14 @@ class Problem(Exception):
 
 
 # ----- 2. The models --------------------------------------------------------------------------------------------------
-# Each gets idx (B, T), int64: a batch of words, each with 0 at its front; and gives logits (B, T, V): for every
-# position a score for each of the V characters that may follow, 0 being the end. The logits at position t depend on
-# idx[:, :t + 1] only.
+# Each gets idx (B, T), int64: a batch of words, each with 0 at its front; and gives a loss, and logits (B, T, V): for
+# every position a score for each of the V characters that may follow, 0 being the end. The logits at position t depend
+# on idx[:, :t + 1] only.
 
 class Model(nn.Module):
-    """What all models share. Each has features(idx), which gives (B, T, C), and a head, which makes logits of them."""
+    """What all models share: features(idx), (B, T, C), and a head that makes logits of them. A bigram's are idx."""
 
-    context = 2**31     # how many characters back an output can see
+    context = 2**31     # how many characters an output can see, the last one included
 
     def forward(self, idx, targets=None):
         """idx (B, T) → logits (B, T, V), and the mean loss over the targets (B, T) that are not −1, in nats."""
@@ -177,8 +177,8 @@ class BagOfWords(Model):
         total = x.cumsum(1)
         if self.block_size < idx.shape[1]:                                  # less what lies further back
             total = total - F.pad(total, (0, 0, self.block_size, 0))[:, :-self.block_size]
-        x = x + total / (place + 1).clamp(max=self.block_size)[:, None]     # the last character is known as it is;
-        for layer in self.layers:                                           # those before it only as a bag, their mean
+        x = x + total / (place + 1).clamp(max=self.block_size)[:, None]     # the last character, and the bag's mean
+        for layer in self.layers:
             x = x + layer(x)
         return self.norm(x)
 
@@ -309,7 +309,7 @@ def build_model(s, n_vocab, n_places):
 # ----- 3. The data ----------------------------------------------------------------------------------------------------
 
 class Words:
-    """Words as one row of indices with 0 around each, 0 e m m a 0 a v a 0: it is as long as they have characters."""
+    """Words as one row of indices with 0 around each, 0 e m m a 0 a v a 0: no padding, whatever their lengths."""
 
     def __init__(self, words, stoi):
         index = stoi | {"\n": 0}
@@ -455,7 +455,8 @@ class WorkDir:
         self.path, self.aside, self.board = path, None, None
         self.logs = {path / LOG: self.to_file, "TensorBoard": self.to_board}
         self.saved, self.saved_at = state is not None, time.monotonic()
-        is_log = (path / LOG).is_file() and HEADER.startswith((path / LOG).read_text(errors="replace").split("\n")[0])
+        text = (path / LOG).read_text(errors="replace") if (path / LOG).is_file() else "none"
+        is_log = text.startswith(HEADER + "\n") or HEADER.startswith(text)   # whole, or cut off in its first line
         self.foreign_log, there = (path / LOG).exists() and not is_log, "the log of a run" if is_log else ""
         if (path / CHECKPOINT).exists() and not state:
             old = load(path / CHECKPOINT)                                   # untrained, it is nothing to keep
@@ -527,7 +528,7 @@ def locked(path, state, overwrite):
 def signals():
     """Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) only fill the list that this gives.
     Python looks at signals between two of torch's operations, and of a large model one can take long. So a thread
-    listens besides: it answers at once, and ends the process at a second Ctrl-C (torchrun sends one of its own)."""
+    listens, too: it answers at once, and ends the process at a second Ctrl-C. (torchrun sends two: not there.)"""
     asked, (reading, writing) = [], os.pipe()
 
     def answer():
@@ -540,7 +541,8 @@ def signals():
 
     before = {n: signal.signal(n, lambda n, frame: asked.append(n)) for n in signal.Signals
               if n.name in ("SIGINT", "SIGTERM", "SIGHUP") and signal.getsignal(n) != signal.SIG_IGN}       # by nohup
-    os.set_blocking(writing, False)
+    if hasattr(os, "set_blocking"):                                         # not on Windows before Python 3.12
+        os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
@@ -655,7 +657,7 @@ class Run:
         end = s.max_steps if s.max_steps >= 0 else math.inf
         self.model.train()
         with signals() as asked, tqdm(total=end, initial=self.step, unit=" steps", dynamic_ncols=True,
-                                      disable=True if self.rank else None) as bar:
+                                      disable=True if self.rank else None) as bar:     # None: only on a terminal
             while self.step < end and not self.any(asked):
                 since.append(self.train_step())
                 bar.update()
@@ -666,7 +668,7 @@ class Run:
                     self.report(since, start)
                     since = []
                 elif self.folder and (asked and self.folder.saved or time.monotonic() - self.folder.saved_at > MINUTE):
-                    # who asked may not wait until val is seen; but a run is not saved at all before val was seen once
+                    # save() asks only whether the loss is a number: the last batch's will do, but for the first save
                     loss = (since[-1][0].item() if self.folder.saved else
                             evaluate(self.model, self.data[self.judge], self.device))
                     self.folder.save(self.state(), loss)
@@ -676,10 +678,10 @@ class Run:
 
     def any(self, asked):
         """Whether any process was interrupted: all of them have to leave the loop at the same step."""
-        flag = torch.tensor(float(len(asked)), device=self.device if self.world > 1 else "cpu")
+        n = torch.tensor(float(len(asked)), device=self.device if self.world > 1 else "cpu")
         if self.world > 1:
-            dist.all_reduce(flag)
-        return flag > 0
+            dist.all_reduce(n)
+        return n > 0
 
     def report(self, since, start, remember=True):
         """Look at val, save, and let the first process tell. remember: these weights, if they are the best so far."""
@@ -693,7 +695,7 @@ class Run:
             self.log.append((self.step, mean, loss, learning_rate_at(self.step - 1, self.s)))
         if not self.folder:
             return
-        good = remember and (loss < math.log(len(self.chars) + 1) or self.step == self.s.max_steps)     # than guessing
+        good = remember and self.step > 0 and loss < math.log(len(self.chars) + 1)      # better than guessing
         self.folder.save(self.state(), loss, report=bool(since), good=good)
         if since:
             tqdm.write(f"step {self.step}: loss {mean:.4f}, {self.judge} {loss:.4f}, {time.monotonic() - start:.1f} s")
@@ -714,12 +716,12 @@ def tells():
 
 def parse(argv):
     parser = argparse.ArgumentParser("makemore.py", allow_abbrev=False, description="Makes more of a list of words.",
-                                     epilog="What is not given comes from the type's recipe, at the head of this file.")
+                                     epilog="What is not given comes from the checkpoint, else from the type's recipe.")
     files = parser.add_argument_group("files")
     add, path = files.add_argument, os.path.expanduser
     add("-i", "--input-file", type=path, help="text with one word a line (left out: the lecture's list of names)")
     add("-o", "--work-dir", type=path, default="out", help="folder for the checkpoint and the log (out)")
-    add("--split", choices=["lecture", "makemore", "all"], help="80/10/10; Karpathy's 1,000 for test; all for training")
+    add("--split", choices=["lecture", "makemore", "all"], help="80/10/10; Karpathy's, 1,000 for test; no split")
     add = files.add_mutually_exclusive_group().add_argument
     add("--resume", action="store_true", help="go on with the run in the work directory")
     add("--sample-only", action="store_true", help="only sample, from the best weights there")
@@ -730,7 +732,7 @@ def parse(argv):
     for f in fields(Settings):
         if f.metadata:
             add("--" + f.name.replace("_", "-"), *also.get(f.name, []), **f.metadata)
-    add("--device", help="cpu, cuda, cuda:1, mps, … (a GPU if there is one, else the CPU)")
+    add("--device", help="cpu, cuda, cuda:1, mps, … (cuda if there is one, else cpu)")
     add("--compile", action="store_true", help="let torch compile the model, which takes minutes at first")
     add("-n", "--num-workers", type=FROM_0, help="accepted; none are needed")
     add = parser.add_argument_group("sampling").add_argument
@@ -752,7 +754,7 @@ def settings_from(args, state):
     """The settings of this run: flags win, then the checkpoint if there is one, then the type's recipe."""
     given = {f.name: getattr(args, f.name) for f in fields(Settings) if getattr(args, f.name) is not None}
     s = Settings(**state["settings"]) if state else RECIPES[args.type or "transformer"]
-    for name in (*SIZES, "split", "seed") if args.resume else (*SIZES, "split") if args.sample_only else ():
+    for name in (*SIZES, "split", *["seed"] * args.resume) if state else ():    # samples may have a seed of their own
         if given.get(name, getattr(s, name)) != getattr(s, name):
             raise Problem(f"--{name.replace('_', '-')} {given[name]} contradicts {getattr(s, name)} of the run in "
                           f"{args.work_dir}. Leave it out, or start anew in another work directory.")
@@ -770,13 +772,13 @@ def pick_device(name):
     try:
         if world != "1":
             dist.init_process_group("nccl" if gpu else "gloo")
-        if name is None:
+        if name in (None, "cuda"):
             name = f"cuda:{os.environ.get('LOCAL_RANK', 0) if world != '1' else 0}" if gpu else "cpu"
         what = f"--device {name} does not work: take cpu"
         tried = torch.zeros(1, device=name).add_(1)
         tried.item()
         if tried.is_cuda:
-            torch.cuda.set_device(tried.device)                             # which has its number, where name has none
+            torch.cuda.set_device(tried.device)
             torch.set_float32_matmul_precision("high")                      # TF32, where the card has it
     except Exception as error:
         raise Problem(f"{what} ({str(error).splitlines()[0][:80]})") from None
@@ -868,7 +870,7 @@ def main(argv=None):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         makemore(parse(argv))
-        print(end="", flush=True)
+        print(end="", flush=True)                                           # a closed pipe shows here, not at exit
         return 0
     except BrokenPipeError:                                                 # its reader has enough: … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # Python closes stdout once more at exit

@@ -169,6 +169,7 @@ for line in sys.stdin:
     if pid == 0:
         code = 70
         try:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)    # the tests may have been started with nohup
             signal.alarm(job["patience"])
             os.chdir(job["folder"])
             for name, fd in (("out.txt", 1), ("err.txt", 2)):
@@ -988,7 +989,7 @@ def test_without_room_for_the_log_the_model_is_trained_and_saved(folder, fork, p
     assert steps_logged("names") == [5, 10, 15, 20, 25, 30][:4 + rows] and visible("names") == ["log.csv", "model.pt"]
 
 
-@pytest.mark.parametrize("content", ["anna\nbob\n", "\x00\xff,,\n12", "step,loss\n1,2\n"])
+@pytest.mark.parametrize("content", ["anna\nbob\n", "\x00\xff,,\n12", "step,loss\n1,2\n", "step\n1\nmine\n"])
 def test_a_foreign_log_is_never_touched(folder, program, content):
     Path("names").mkdir()
     path = Path("names/log.csv")
@@ -1052,6 +1053,15 @@ def test_overwrite_begins_anew_and_keeps_the_old_run_until_the_new_one_is_worth_
     assert visible("names") == [kept.name, "log.csv", "model.pt"] and "before-" not in whole.out
     assert checkpoint("names")["step"] == 20 and steps_logged("names") == [5, 10, 15, 20]
     assert contents(kept) == before                                 # which was not this run's
+
+
+@pytest.mark.parametrize("flags", [["--max-steps", 0], ["--max-steps", 10, "-l", 1000]], ids=["untrained", "worse"])
+def test_a_run_that_is_no_better_than_guessing_replaces_nothing(folder, program, flags):
+    train(program, "--type", "bigram", *RUN)
+    before = contents("names")
+    ended = train(program, "--overwrite", "--type", "bigram", *RUN, *flags)
+    kept, = Path("names").glob("before-*")
+    assert contents(kept) == before and str(kept) in ended.out
 
 
 def test_until_it_saves_for_the_first_time_a_new_run_leaves_the_old_one_as_it_is(folder, program, fork, monkeypatch):
@@ -1405,6 +1415,15 @@ def test_an_environment_that_torchrun_did_not_make_is_told(folder, program, monk
     else:
         assert ended.code == 0 and len(sampled(ended.out)) == 3
         told(program("-i", "names.txt", "-o", "names"), "names holds a run")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="wants a machine without a GPU")
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(makemore.dist, "init_process_group", lambda backend: None)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(makemore.Problem, match="--device cuda:1 does not work"):
+        makemore.pick_device("cuda")
 
 
 LITTLE_MEMORY = """
