@@ -107,7 +107,7 @@ class Problem(Exception):
 # on idx[:, :t + 1] only.
 
 class Model(nn.Module):
-    """What all models share: features(idx), (B, T, C), and a head that makes logits of them. A bigram's are idx."""
+    """What all models share: features(idx), (B, T, C) (a bigram's are idx), and a head that makes logits of them."""
 
     context = 2**31     # how many characters an output can see, the last one included
 
@@ -455,8 +455,8 @@ class WorkDir:
         self.path, self.aside, self.board = path, None, None
         self.logs = {path / LOG: self.to_file, "TensorBoard": self.to_board}
         self.saved, self.saved_at = state is not None, time.monotonic()
-        text = (path / LOG).read_text(errors="replace") if (path / LOG).is_file() else "none"
-        is_log = text.startswith(HEADER + "\n") or HEADER.startswith(text)   # whole, or cut off in its first line
+        text = (path / LOG).read_text(errors="replace") if (path / LOG).is_file() else None
+        is_log = text is not None and (text.startswith(HEADER + "\n") or HEADER.startswith(text))   # or cut off early
         self.foreign_log, there = (path / LOG).exists() and not is_log, "the log of a run" if is_log else ""
         if (path / CHECKPOINT).exists() and not state:
             old = load(path / CHECKPOINT)                                   # untrained, it is nothing to keep
@@ -528,7 +528,7 @@ def locked(path, state, overwrite):
 def signals():
     """Ctrl-C, SIGTERM and SIGHUP (a terminal that was closed) only fill the list that this gives.
     Python looks at signals between two of torch's operations, and of a large model one can take long. So a thread
-    listens, too: it answers at once, and ends the process at a second Ctrl-C. (torchrun sends two: not there.)"""
+    listens, too: it answers at once, and ends the process at a second Ctrl-C (not under torchrun, which sends two)."""
     asked, (reading, writing) = [], os.pipe()
 
     def answer():
